@@ -1,0 +1,52 @@
+"""The wire: bytes to typed frames and messages, and back.
+
+Phoenix Channels in its two serializers, and the cortex protocol's messages. Pure: this room knows no
+socket, no clock and no other room.
+"""
+
+from synapse.protocol.errors import InvalidMessage, MalformedFrame, ProtocolError
+from synapse.protocol.frame import Encoded, Frame
+from synapse.protocol.messages import (
+    Error,
+    Interrupt,
+    Interrupted,
+    Ping,
+    Pong,
+    Query,
+    Result,
+    Status,
+    Thought,
+    parse,
+)
+from synapse.protocol.serializers import (
+    V1_SERIALIZER,
+    V2_SERIALIZER,
+    Serializer,
+    encode_json,
+    raw,
+    serializer_for,
+)
+
+__all__ = [
+    "V1_SERIALIZER",
+    "V2_SERIALIZER",
+    "Encoded",
+    "Error",
+    "Frame",
+    "Interrupt",
+    "Interrupted",
+    "InvalidMessage",
+    "MalformedFrame",
+    "Ping",
+    "Pong",
+    "ProtocolError",
+    "Query",
+    "Result",
+    "Serializer",
+    "Status",
+    "Thought",
+    "encode_json",
+    "parse",
+    "raw",
+    "serializer_for",
+]
