@@ -1,0 +1,242 @@
+"""A socket: one connection, many channels. One path in for a message, one path out.
+
+In: the driver calls `receive` with each WebSocket message and `flush` when it has handed over all it has
+read. Out: `send` leaves a message in the mailbox; a flush hands all that waits to the transport in one
+write. Which heads a frame carries follows Phoenix 1.8, rule by rule.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Protocol
+
+from synapse.channels.channel import Channel, MessageRef, Reply, Stop, error, ok, unmatched_event
+from synapse.channels.endpoint import Endpoint
+from synapse.policies import Disconnect, Mailbox, Overflow
+from synapse.protocol import Encoded, Frame, MalformedFrame, Serializer
+
+log = logging.getLogger(__name__)
+
+RESERVED = frozenset(
+    {"phx_join", "phx_leave", "phx_reply", "phx_close", "phx_error", "presence_state", "presence_diff"}
+)
+OK = ok()
+UNMATCHED_TOPIC = error("unmatched topic")
+FLUSH_BYTES = 256 * 1024
+
+GOING_AWAY, POLICY_VIOLATION, INTERNAL_ERROR = 1001, 1008, 1011  # close codes, RFC 6455 section 7.4.1
+
+
+class Transport(Protocol):
+    """Moves bytes. The driver's."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether `send` may be called: False from when the peer lags until the driver calls `Socket.flush`."""
+
+    def send(self, messages: list[Encoded]) -> None:
+        """Write messages, each a WebSocket message of its own, in one write."""
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Close the connection with a code. The driver will call `Socket.closed`."""
+
+
+class Socket:
+    """One connection.
+
+    Parameters
+    ----------
+    endpoint
+        What it shares with the others.
+    serializer
+        Chosen by the upgrade's ``vsn``.
+    transport
+        Where bytes leave.
+    mailbox
+        The policy for a reader that is slower than what is sent to it.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, serializer: Serializer, transport: Transport, mailbox: Disconnect | None = None
+    ) -> None:
+        self.endpoint = endpoint
+        self.serializer = serializer
+        self.transport = transport
+        self.channels: dict[str, Channel] = {}
+        self._mailbox: Mailbox[Encoded] = (mailbox or Disconnect()).start(endpoint.clock.time())
+        self._flush_due = False
+        self._open = True
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.serializer.vsn}, {len(self.channels)} channels>"
+
+    # In
+
+    def receive(self, data: bytes | bytearray | memoryview, binary: bool = False) -> None:
+        """Take one WebSocket message. The caller flushes once it has handed over all it has."""
+        if not self._open:
+            return
+        self._flush_due = True  # the caller's promise: sends of this turn need no flush of their own
+        try:
+            self._dispatch(self.serializer.decode(data, binary))
+        except MalformedFrame as problem:
+            log.warning("%r: %s", self, problem)
+            self.close(problem.close_code)
+        except Exception:  # a frame that decodes and cannot be answered: its ref is nested too deep to be echoed
+            log.exception("%r could not answer a frame", self)
+            self.close(INTERNAL_ERROR)
+
+    def closed(self, reason: str = "closed") -> None:
+        """The transport's connection has ended: so do all channels, without a word."""
+        self._open = False
+        for channel in list(self.channels.values()):
+            self._end(channel, reason)
+
+    # Out
+
+    def send(self, encoded: Encoded) -> None:
+        """Leave a message for the client."""
+        if not self._open:
+            return
+        try:
+            self._mailbox.put(encoded, self.endpoint.clock.time())
+        except Overflow as overflow:
+            if not self._make_room(encoded):
+                self.overflowed(len(self._mailbox), self._mailbox.bytes)
+                self.close(POLICY_VIOLATION, "slow reader")
+                log.warning("%r: cut off, %s", self, overflow)
+                return
+        if not self._flush_due:
+            self._flush_due = True
+            self.endpoint.flush_soon(self)
+
+    def flush(self) -> None:
+        """Write what waits, as far as the transport takes it."""
+        self._flush_due = False
+        while self._open and self.transport.writable and len(self._mailbox):
+            self.transport.send(self._mailbox.drain(FLUSH_BYTES))
+
+    def close(self, code: int = GOING_AWAY, reason: str = "") -> None:
+        """Disconnect the client: last words are written, then the close frame."""
+        if self._open:
+            self.flush()
+            self._open = False
+            self.transport.close(code, reason)
+
+    def overflowed(self, messages: int, size: int) -> None:
+        """Told before a slow reader is cut off, with what was lost. For subclasses to announce."""
+
+    # Channels
+
+    def stop_channel(self, channel: Channel, reason: str = "normal") -> None:
+        """End a channel from the server's side: ``phx_close`` if normal, else ``phx_error``."""
+        if self.channels.get(channel.topic) is channel:
+            if reason == "normal":
+                self._end(channel, reason, "phx_close")
+            else:
+                self._end(channel, reason, "phx_error", {"reason": "channel_crash"})
+
+    def crashed(self, channel: Channel) -> None:
+        """Log the exception at hand and end its channel, and no other."""
+        log.exception("%r crashed", channel)  # noqa: LOG004  called from except clauses only
+        self.stop_channel(channel, "crash")
+
+    def _dispatch(self, frame: Frame) -> None:
+        topic, event = frame.topic, frame.event
+        if topic == "phoenix":
+            if event == "heartbeat":
+                self._reply(frame, frame.join_ref, OK)
+            else:
+                self._reply(frame, None, UNMATCHED_TOPIC)
+            return
+        channel = self.channels.get(topic) if type(topic) is str else None
+        if event == "phx_join":
+            self._join(frame, channel)
+        elif channel is None:
+            if event == "phx_leave":
+                self._reply(frame, frame.join_ref, OK)
+            else:
+                self._reply(frame, None, UNMATCHED_TOPIC)
+        elif frame.join_ref is not None and frame.join_ref != channel.declared_join_ref:
+            log.debug("%r: dropped %s under the stale join_ref %r", channel, event, frame.join_ref)
+        elif event == "phx_leave":
+            self._reply(frame, channel.join_ref, OK)
+            self._end(channel, "left", "phx_close")
+        else:
+            self._handle(channel, frame)
+
+    def _join(self, frame: Frame, old: Channel | None) -> None:
+        kind = self.endpoint.routes.find(frame.topic) if type(frame.topic) is str else None
+        if kind is None:
+            self._reply(frame, None, UNMATCHED_TOPIC)
+            return
+        if old is None and len(self.channels) >= self.endpoint.max_channels:
+            self._reply(frame, frame.join_ref, error("too many channels joined"))
+            return
+        if old is not None:  # whatever becomes of the new join, the old channel is over
+            self._end(old, "rejoined")
+        channel = kind(self, frame.topic, frame.join_ref, frame.ref)
+        try:
+            reply = channel.join(frame.payload)
+            self._reply(frame, frame.join_ref, reply)
+        except Exception:
+            log.exception("%r crashed in join", channel)
+            channel.unsubscribe_all()
+            reply = error("join crashed")
+            self._reply(frame, frame.join_ref, reply)
+        if old is not None:
+            self._tell_end(old, "phx_close", {})
+        if reply.status != "ok" or not self._open:  # refused, or its reply was one too many for a slow reader
+            channel.unsubscribe_all()
+            return
+        self.channels[channel.topic] = channel
+        channel.subscribe(channel.topic)
+        try:
+            channel.joined()
+        except Exception:
+            self.crashed(channel)
+
+    def _handle(self, channel: Channel, frame: Frame) -> None:
+        event = frame.event
+        if type(event) is not str or event in RESERVED:
+            self._reply(frame, channel.join_ref, unmatched_event(event))
+            return
+        try:
+            answer = channel.handle_in(event, frame.payload, MessageRef(frame.ref))
+            reply = answer.reply if isinstance(answer, Stop) else answer
+            if reply is not None:
+                self._reply(frame, channel.join_ref, reply)
+        except Exception:
+            self.crashed(channel)
+            return
+        if isinstance(answer, Stop):
+            self.stop_channel(channel, answer.reason)
+
+    def _end(self, channel: Channel, reason: str, event: str | None = None, payload: Any = None) -> None:
+        self.channels.pop(channel.topic, None)
+        channel.unsubscribe_all()
+        if event is not None:
+            self._tell_end(channel, event, payload or {})
+        try:
+            channel.terminate(reason)
+        except Exception:
+            log.exception("%r crashed in terminate", channel)
+
+    def _tell_end(self, channel: Channel, event: str, payload: Any) -> None:
+        self.send(self.serializer.encode_close(channel.declared_join_ref, channel.topic, event, payload))
+
+    def _reply(self, frame: Frame, join_ref: Any, reply: Reply) -> None:
+        self.send(self.serializer.encode_reply(join_ref, frame.ref, frame.topic, reply.status, reply.response))
+
+    def _make_room(self, encoded: Encoded) -> bool:
+        """A mailbox that is full within one turn, not for a slow reader's sake, is written out and tried again."""
+        if not self.transport.writable:
+            return False
+        due = self._flush_due
+        self.flush()
+        self._flush_due = due
+        try:
+            self._mailbox.put(encoded, self.endpoint.clock.time())
+        except Overflow:
+            return False
+        return True
