@@ -1,0 +1,44 @@
+"""The brain stem: one node of the cortex, pure.
+
+It admits queries, gives them slots, carries thoughts and endings to every connection of their agent, and
+interrupts them. Clock, runner and transports are handed in, so the same node runs behind Tornado, on a
+virtual clock in tests, and in a simulation.
+"""
+
+from synapse.cortex.access import Authorizer, Denial, Grant, HandlerAccess, OpenDoor
+from synapse.cortex.channel import ROSTER, AuthorizedChannel, CortexChannel, RosterChannel
+from synapse.cortex.connections import Connection, ConnectionManager
+from synapse.cortex.cortex import Cortex
+from synapse.cortex.interrupts import InterruptManager
+from synapse.cortex.job import Job, State, Timer
+from synapse.cortex.router import MessageRouter, topic_of
+from synapse.cortex.scheduler import Clock, Outlet, Policies, Refusal, Runner, Scheduler
+from synapse.cortex.socket import CortexSocket
+
+__all__ = [
+    "ROSTER",
+    "AuthorizedChannel",
+    "Authorizer",
+    "Clock",
+    "Connection",
+    "ConnectionManager",
+    "Cortex",
+    "CortexChannel",
+    "CortexSocket",
+    "Denial",
+    "Grant",
+    "HandlerAccess",
+    "InterruptManager",
+    "Job",
+    "MessageRouter",
+    "OpenDoor",
+    "Outlet",
+    "Policies",
+    "Refusal",
+    "RosterChannel",
+    "Runner",
+    "Scheduler",
+    "State",
+    "Timer",
+    "topic_of",
+]

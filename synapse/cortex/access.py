@@ -1,0 +1,72 @@
+"""Who may be which agent, and which handlers it may use. The driver decides; the core asks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, Protocol
+
+import msgspec
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """A join is allowed.
+
+    Parameters
+    ----------
+    key
+        The name of what opened the door, for the record: a key's name or a user's.
+    trusted
+        Whether it was an identity of the host's (a Jupyter user) rather than a mere key.
+    """
+
+    key: str
+    trusted: bool = False
+
+
+class Denial(msgspec.Struct, frozen=True):
+    """A join is refused: ``api_key required`` or ``unauthorized``."""
+
+    reason: str
+
+
+class Authorizer(Protocol):
+    """Decides on joins."""
+
+    def authorize(self, agent: str, payload: Any, identity: Any) -> Grant | Denial:
+        """Decide on a join; `identity` is whom the driver recognised when the connection was made, or None."""
+
+
+class OpenDoor:
+    """Lets everybody in: for tests, rehearsals and an embedded cortex on its own."""
+
+    def authorize(self, agent: str, payload: Any, identity: Any) -> Grant | Denial:  # noqa: ARG002
+        """Yes."""
+        return Grant("anyone", trusted=True)
+
+
+class HandlerAccess:
+    """Which handlers the agents of a pattern may use.
+
+    Parameters
+    ----------
+    patterns
+        Agent patterns (``*``, ``lab-*``) to handler names, the first of which is the default. The first
+        pattern that matches, in the given order but with exact names first and ``*`` last, decides.
+    trusted_only
+        Handlers for which a mere API key does not do, as they run code (``kernel``).
+    """
+
+    def __init__(self, patterns: Mapping[str, Sequence[str]], trusted_only: Sequence[str] = ()) -> None:
+        for pattern, handlers in patterns.items():
+            if not handlers:
+                raise ValueError(f"handlers: {pattern!r} names no handler")
+        self._patterns = sorted(patterns.items(), key=lambda item: ("*" in item[0], item[0] == "*"))
+        self._trusted_only = frozenset(trusted_only)
+
+    def of(self, agent: str, grant: Grant) -> tuple[str, ...]:
+        """The handlers an agent may use, its default first; empty if it may use none."""
+        for pattern, handlers in self._patterns:
+            if fnmatchcase(agent, pattern):
+                return tuple(name for name in handlers if grant.trusted or name not in self._trusted_only)
+        return ()

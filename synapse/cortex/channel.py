@@ -1,0 +1,148 @@
+"""The channels of the cortex: an agent's own, and the roster of all agents.
+
+`CortexChannel` validates what an agent sends and hands it on; it holds no query. An agent's stream comes
+back through PubSub, to every connection of that agent.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+from synapse.channels import Channel, MessageRef, Reply, Stop, error, ok
+from synapse.cortex.access import Denial, Grant
+from synapse.cortex.connections import Connection
+from synapse.cortex.job import Job
+from synapse.cortex.scheduler import Refusal
+from synapse.protocol import Interrupt, InvalidMessage, Pong, Query, parse
+
+if TYPE_CHECKING:
+    from synapse.cortex.cortex import Cortex
+    from synapse.cortex.socket import CortexSocket
+
+ROSTER = "cortex:presence"
+RESERVED_AGENTS = frozenset({"presence", "monitor"})
+
+
+class AuthorizedChannel(Channel):
+    """A channel of the cortex: its join needs a grant."""
+
+    grant: Grant
+
+    @property
+    def connection(self) -> CortexSocket:
+        """The connection, by its own type."""
+        return cast("CortexSocket", self.socket)
+
+    @property
+    def cortex(self) -> Cortex:
+        """The cortex this channel belongs to."""
+        return self.connection.cortex
+
+    @property
+    def agent(self) -> str:
+        """What follows ``cortex:`` in the topic."""
+        return self.topic.partition(":")[2]
+
+    def join(self, payload: Any) -> Reply:
+        answer = self.cortex.authorizer.authorize(self.agent, payload, self.connection.identity)
+        if isinstance(answer, Denial):
+            self.cortex.refused(self.topic, self.connection, answer.reason)
+            return error(answer.reason)
+        self.grant = answer
+        return ok()
+
+
+class CortexChannel(AuthorizedChannel):
+    """``cortex:<agent_id>``: one connection of one agent."""
+
+    def join(self, payload: Any) -> Reply:
+        if problem := _bad_agent_id(self.agent):
+            return error(problem, field="topic")
+        reply = super().join(payload)
+        return ok({"agent_id": self.agent}) if reply.status == "ok" else reply
+
+    def joined(self) -> None:
+        cortex = self.cortex
+        now = cortex.unix_time()
+        cortex.arrived(self, Connection(self.connection.id, self.agent, self.grant.key, now))
+        self.appear(now)
+
+    def appear(self, now: float) -> None:
+        """Be present, and learn who else is. `now` is Unix time in s."""
+        meta = {"online_at": int(now), "status": "active"}
+        presence = self.socket.endpoint.presence
+        presence.track(self.topic, self.agent, meta, self)
+        presence.track(ROSTER, self.agent, meta, self)
+        self.push("presence_state", presence.list(self.topic))
+
+    def terminate(self, reason: str) -> None:
+        presence = self.socket.endpoint.presence
+        presence.untrack(self.topic, self.agent, self)
+        presence.untrack(ROSTER, self.agent, self)
+        self.cortex.departed(self, reason)
+
+    def handle_in(self, event: str, payload: Any, ref: MessageRef) -> Reply | Stop | None:
+        try:
+            match event:
+                case "query":
+                    return self._query(payload)
+                case "interrupt":
+                    self._interrupt(payload, ref)
+                    return None
+                case "ping":
+                    return self._ping()
+        except InvalidMessage as problem:
+            return error(problem.reason, **({} if problem.field is None else {"field": problem.field}))
+        return super().handle_in(event, payload, ref)
+
+    def _query(self, payload: Any) -> Reply:
+        query = parse(Query, payload)
+        allowed = self.cortex.handlers.of(self.agent, self.grant)
+        handler = query.handler or (allowed[0] if allowed else None)
+        if handler is None or handler not in allowed:
+            return error(f"handler not available: {query.handler or 'none'}", field="handler", handlers=list(allowed))
+        if self.cortex.interrupts.find(self.agent, query.ref) is not None:
+            return error(f"ref already in use: {query.ref}", field="ref")
+        job = Job(
+            self.agent,
+            query.ref,
+            handler=handler,
+            priority=query.priority,
+            timeout=None if query.timeout is None else query.timeout / 1000,
+            attempt=query.attempt,
+            body=payload,
+        )
+        refusal = self.cortex.submit(job)
+        return ok({"ref": query.ref, "status": "processing"}) if refusal is None else _refused(refusal)
+
+    def _interrupt(self, payload: Any, ref: MessageRef) -> None:
+        message = parse(Interrupt, payload)
+        self.reply(ref, ok())  # before the ending that it brings about
+        self.cortex.interrupts.signal(self.agent, message.ref, message.reason)
+
+    def _ping(self) -> Reply:
+        timestamp = self.cortex.unix_ms()
+        self.push("pong", Pong(timestamp))
+        return ok({"pong": timestamp})
+
+
+class RosterChannel(AuthorizedChannel):
+    """``cortex:presence``: who is here, of all agents. Read-only; a member does not itself appear."""
+
+    def joined(self) -> None:
+        self.push("presence_state", self.socket.endpoint.presence.list(ROSTER))
+
+
+def _bad_agent_id(agent: str) -> str | None:
+    if agent in RESERVED_AGENTS:
+        return f"reserved topic: cortex:{agent}"
+    if not 1 <= len(agent) <= 255 or not agent.isprintable():
+        return "invalid agent_id: 1 to 255 printable characters"
+    return None
+
+
+def _refused(refusal: Refusal) -> Reply:
+    more: dict[str, Any] = {"policy": refusal.policy}
+    if refusal.retry_after is not None:
+        more["retry_after_ms"] = max(1, round(refusal.retry_after * 1000))
+    return error(refusal.reason, **more)

@@ -1,0 +1,105 @@
+"""A query as the scheduler sees it: whose it is, how urgent, and how far it has come."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any, Protocol
+
+
+class State(IntEnum):
+    """A job's state only ever grows."""
+
+    NEW = 0
+    WAITING = 1
+    RUNNING = 2
+    ENDED = 3
+
+
+class Timer(Protocol):
+    """What `Clock.call_later` returns."""
+
+    def cancel(self) -> object:
+        """Call it off."""
+
+
+class Job:
+    """One query on its way through the scheduler.
+
+    Parameters
+    ----------
+    agent, ref
+        Whose query it is, and the agent's name for it. Together they are its identity.
+    handler
+        Which handler answers it.
+    priority
+        0 (first) to 9 (last).
+    timeout
+        In s from submission, None for the policy's.
+    attempt
+        Which try of the client's this is, from 1.
+    body
+        What the runner works on. The scheduler never looks at it.
+
+    Attributes
+    ----------
+    submitted, admitted, started, first_thought, finished : float or None
+        When it came so far, s on the scheduler's clock.
+    status : str or None
+        Once ended: ``success``, ``error``, ``timeout`` or ``interrupted``.
+    thoughts : int
+        How many it had so far.
+    """
+
+    __slots__ = (
+        "admitted",
+        "agent",
+        "attempt",
+        "body",
+        "finished",
+        "first_thought",
+        "handler",
+        "priority",
+        "reason",
+        "ref",
+        "started",
+        "state",
+        "status",
+        "submitted",
+        "thoughts",
+        "timeout",
+        "timer",
+        "work",
+    )
+
+    def __init__(
+        self,
+        agent: str,
+        ref: str,
+        *,
+        handler: str = "",
+        priority: int = 5,
+        timeout: float | None = None,
+        attempt: int = 1,
+        body: Any = None,
+    ) -> None:
+        self.agent = agent
+        self.ref = ref
+        self.handler = handler
+        self.priority = priority
+        self.timeout = timeout
+        self.attempt = attempt
+        self.body = body
+        self.state = State.NEW
+        self.submitted = 0.0
+        self.admitted: float | None = None
+        self.started: float | None = None
+        self.first_thought: float | None = None
+        self.finished: float | None = None
+        self.status: str | None = None
+        self.reason: str | None = None
+        self.thoughts = 0
+        self.timer: Timer | None = None
+        self.work: Any = None  # the runner's own handle on what it started
+
+    def __repr__(self) -> str:
+        return f"<Job {self.agent}/{self.ref} {self.status or self.state.name.lower()}>"

@@ -1,0 +1,280 @@
+"""The scheduler runs a query's life: admission queue, concurrency slot, runner, timeout, one ending.
+
+It knows no socket, channel or handler, so a simulated node runs the very same class. It conserves
+queries: submitted = rejected + waiting + running + ended, at every moment.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from synapse.cortex.job import Job, State, Timer
+from synapse.policies import Concurrency, Fixed, FixedTimeout, Priority, Queue
+from synapse.telemetry import events
+
+log = logging.getLogger(__name__)
+
+OVERLOADED = {"reason": "overloaded", "policy": "queue"}
+
+
+class Clock(Protocol):
+    """Time, handed in. An asyncio loop is one; so is a simulation's environment."""
+
+    def time(self) -> float:
+        """Now, in s, from any origin, never going back."""
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
+        """Call back after `delay` seconds, not before this turn has ended."""
+
+
+class Runner(Protocol):
+    """Does the work of queries. It reports by `Scheduler.think` and `Scheduler.finish`."""
+
+    def start(self, job: Job) -> None:
+        """Begin to work on a job. Must return before it reports anything."""
+
+    def cancel(self, job: Job) -> None:
+        """Stop working on a job: it has ended (`job.status`, `job.reason`) and no one listens any more."""
+
+
+class Outlet(Protocol):
+    """Where a query's thoughts and its ending go."""
+
+    def thought(self, job: Job, thought: Any) -> None:
+        """Deliver a thought. Raises TypeError if it has no wire form."""
+
+    def ended(self, job: Job, data: Any) -> None:
+        """Deliver the ending that `job.status` names. Called once an accepted job; must not raise."""
+
+
+class Policies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The rules of one scheduler."""
+
+    queue: Priority = Priority()
+    concurrency: Fixed = Fixed()
+    timeout: FixedTimeout = FixedTimeout()
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a query was not accepted. `retry_after` is in s, None when asking again is of no use."""
+
+    reason: str
+    policy: str
+    retry_after: float | None = None
+
+
+class Scheduler:
+    """Admits, starts, times out and ends queries.
+
+    Parameters
+    ----------
+    clock, runner, outlet
+        Time, work and delivery, handed in by the driver.
+    policies
+        The rules.
+    bus
+        Where events are announced.
+    node
+        The name of this node in events.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        runner: Runner,
+        outlet: Outlet,
+        policies: Policies | None = None,
+        bus: events.Bus | None = None,
+        node: str = "local",
+    ) -> None:
+        self._clock = clock
+        self._runner = runner
+        self._outlet = outlet
+        self._bus = bus or events.Bus()
+        self._node = node
+        self.policies = policies or Policies()
+        now = clock.time()
+        self._queue: Queue[Job] = self.policies.queue.start(now)
+        self._concurrency: Concurrency = self.policies.concurrency.start(now)
+        self._timeout = self.policies.timeout.start(now)
+        self._running: dict[Job, None] = {}  # ordered, so that draining ends the oldest first
+        self._runs = 0
+        self._mean_run = 0.0  # s, an exponentially weighted mean over about the last 20 runs
+        self.draining = False
+        self.submitted = self.rejected = self.ended = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many accepted queries wait for a slot."""
+        return len(self._queue)
+
+    @property
+    def running(self) -> int:
+        """How many queries hold a slot."""
+        return len(self._running)
+
+    @property
+    def limit(self) -> int:
+        """How many may run at once, now."""
+        return self._concurrency.limit
+
+    def __repr__(self) -> str:
+        return (
+            f"<Scheduler {self.running}/{self.limit} running, {self.waiting} waiting, "
+            f"{self.ended} ended, {self.rejected} rejected>"
+        )
+
+    def submit(self, job: Job) -> Refusal | None:
+        """Ask for a job to be run. None means accepted: exactly one ending will follow, never at once."""
+        now = self._clock.time()
+        job.submitted = now
+        self.submitted += 1
+        if self._bus.listeners:
+            self._bus.emit(events.Submitted(now, self._node, job.agent, job.ref, job.priority, job.handler))
+        if self.draining:
+            return self._reject(job, now, Refusal("shutting_down", "drain"))
+        evicted = () if self._has_slot() else self._queue.offer(job, now)
+        if job in evicted:
+            return self._reject(job, now, Refusal("overloaded", "queue", self._expected_wait()))
+        self._admit(job, now)
+        for other in evicted:
+            self._end(other, "error", "overloaded", OVERLOADED)
+        return None
+
+    def think(self, job: Job, thought: Any) -> bool:
+        """Deliver a running job's thought. False if it has ended meanwhile: the runner should stop."""
+        if job.state is not State.RUNNING:
+            return False
+        self._outlet.thought(job, thought)
+        job.thoughts += 1
+        if job.first_thought is None or self._bus.listeners:
+            now = self._clock.time()
+            if job.first_thought is None:
+                job.first_thought = now
+            if self._bus.listeners:
+                self._bus.emit(events.Thought(now, self._node, job.agent, job.ref, job.thoughts))
+        return True
+
+    def finish(self, job: Job, status: str, data: Any = None, reason: str | None = None) -> bool:
+        """Report a running job's own ending. False if it has ended before, by timeout or interrupt."""
+        if job.state is not State.RUNNING:
+            return False
+        self._end(job, status, reason, data)
+        self._fill()
+        return True
+
+    def interrupt(self, job: Job, reason: str) -> bool:
+        """End an accepted job from outside. False if it has ended before."""
+        return self._stop(job, "interrupted", reason)
+
+    def drain(self) -> None:
+        """Accept nothing more; what was accepted goes on. See `interrupt_all`."""
+        self.draining = True
+
+    def interrupt_all(self, reason: str) -> None:
+        """End all that waits and runs."""
+        while len(self._queue):
+            job, evicted = self._queue.take(self._clock.time())
+            for waiting in filter(None, (job, *evicted)):
+                self._end(waiting, "interrupted", reason, None)
+        for running in list(self._running):
+            self._stop(running, "interrupted", reason)
+
+    def _has_slot(self) -> bool:
+        return len(self._running) < self._concurrency.limit and not len(self._queue)
+
+    def _admit(self, job: Job, now: float) -> None:
+        job.admitted = now
+        job.state = State.WAITING
+        deadline = self._timeout.deadline(now, job.timeout)
+        job.timer = self._clock.call_later(deadline - now, lambda: self._expire(job))
+        if self._bus.listeners:
+            self._bus.emit(events.Admitted(now, self._node, job.agent, job.ref, job.priority))
+        if self._has_slot():
+            self._start(job, now)
+
+    def _start(self, job: Job, now: float) -> None:
+        job.state = State.RUNNING
+        job.started = now
+        self._running[job] = None
+        self._concurrency.on_start(now)
+        if self._bus.listeners:
+            self._bus.emit(events.Started(now, self._node, job.agent, job.ref, now - job.submitted))
+        try:
+            self._runner.start(job)
+        except Exception:
+            log.exception("%r could not be started", job)
+            self._clock.call_later(0, lambda: self.finish(job, "error", {"reason": "internal error"}, "internal error"))
+
+    def _fill(self) -> None:
+        """Give free slots to those who wait."""
+        while len(self._running) < self._concurrency.limit:
+            now = self._clock.time()
+            job, evicted = self._queue.take(now)
+            for other in evicted:
+                self._end(other, "error", "overloaded", OVERLOADED)
+            if job is None:
+                return
+            self._start(job, now)
+
+    def _expire(self, job: Job) -> None:
+        self._stop(job, "timeout", "timeout", {"reason": "timeout"})
+
+    def _stop(self, job: Job, status: str, reason: str, data: Any = None) -> bool:
+        if job.state is State.WAITING:
+            self._queue.remove(job)
+            self._end(job, status, reason, data)
+        elif job.state is State.RUNNING:
+            self._end(job, status, reason, data)
+            try:
+                self._runner.cancel(job)
+            except Exception:
+                log.exception("%r could not be cancelled", job)
+            self._fill()
+        else:
+            return False
+        return True
+
+    def _end(self, job: Job, status: str, reason: str | None, data: Any) -> None:
+        now = self._clock.time()
+        if job.state is State.RUNNING:
+            del self._running[job]
+            rtt = 0.0 if job.started is None else now - job.started
+            self._runs += 1
+            self._mean_run += (rtt - self._mean_run) / min(self._runs, 20)
+            self._concurrency.on_finish(now, rtt, status == "timeout")
+        if job.timer is not None:
+            job.timer.cancel()
+            job.timer = None
+        job.state, job.status, job.reason, job.finished = State.ENDED, status, reason, now
+        self.ended += 1
+        self._outlet.ended(job, data)
+        if self._bus.listeners:
+            self._bus.emit(_finished(job, now, self._node))
+
+    def _reject(self, job: Job, now: float, refusal: Refusal) -> Refusal:
+        job.state, job.status, job.reason, job.finished = State.ENDED, "rejected", refusal.reason, now
+        self.rejected += 1
+        if self._bus.listeners:
+            self._bus.emit(
+                events.Rejected(
+                    now, self._node, job.agent, job.ref, job.priority, job.attempt,
+                    refusal.reason, refusal.policy, refusal.retry_after,
+                )
+            )  # fmt: skip
+        return refusal
+
+    def _expected_wait(self) -> float:
+        """When the queue should have moved on by one place a slot, in s. Little's law on recent runs."""
+        return self._mean_run * (len(self._queue) + 1) / max(1, self._concurrency.limit)
+
+
+def _finished(job: Job, now: float, node: str) -> events.Finished:
+    return events.Finished(
+        now, node, job.agent, job.ref, job.priority, job.attempt, job.submitted, job.admitted or job.submitted,
+        job.started, job.first_thought, job.status or "", job.reason, job.thoughts,
+    )  # fmt: skip

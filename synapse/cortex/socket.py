@@ -1,0 +1,42 @@
+"""CortexSocket: a connection to the cortex, and who the driver recognised at its other end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from synapse.channels import Socket, Transport
+from synapse.protocol import Serializer
+
+if TYPE_CHECKING:
+    from synapse.cortex.cortex import Cortex
+
+
+class CortexSocket(Socket):
+    """One connection.
+
+    Attributes
+    ----------
+    id : int
+        Its number on this node.
+    identity
+        Whom the driver recognised when the connection was made; None for a stranger, whose joins then
+        need a key each.
+    """
+
+    def __init__(
+        self, cortex: Cortex, number: int, serializer: Serializer, transport: Transport, identity: Any
+    ) -> None:
+        super().__init__(cortex.endpoint, serializer, transport)
+        self.cortex = cortex
+        self.id = number
+        self.identity = identity
+
+    def __repr__(self) -> str:
+        return f"<CortexSocket {self.id}, {len(self.channels)} channels>"
+
+    def closed(self, reason: str = "closed") -> None:
+        super().closed(reason)
+        self.cortex.disconnected(self, reason)
+
+    def overflowed(self, messages: int, size: int) -> None:
+        self.cortex.emit_dropped(self, messages, size)

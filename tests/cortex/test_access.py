@@ -1,0 +1,41 @@
+"""Which handlers which agents may use, and who may be which agent."""
+
+from __future__ import annotations
+
+import pytest
+
+from synapse.cortex import Grant, HandlerAccess, OpenDoor
+
+KEY, USER = Grant("a key"), Grant("a user", trusted=True)
+
+
+class TestHandlerAccess:
+    def test_the_first_handler_of_the_pattern_is_the_default(self) -> None:
+        assert HandlerAccess({"*": ["echo", "model"]}).of("a", KEY) == ("echo", "model")
+
+    def test_an_exact_name_wins_over_a_pattern_and_a_pattern_over_the_star_whatever_their_order(self) -> None:
+        access = HandlerAccess({"*": ["one"], "lab-*": ["two"], "lab-7": ["three"]})
+        assert [access.of(agent, KEY) for agent in ("a", "lab-1", "lab-7")] == [("one",), ("two",), ("three",)]
+
+    def test_of_two_patterns_the_first_decides(self) -> None:
+        assert HandlerAccess({"a-*": ["one"], "*-b": ["two"]}).of("a-b", KEY) == ("one",)
+
+    def test_an_agent_that_no_pattern_matches_may_use_none(self) -> None:
+        assert HandlerAccess({"lab-*": ["echo"]}).of("a", USER) == ()
+
+    def test_some_handlers_are_for_trusted_identities_only(self) -> None:
+        access = HandlerAccess({"*": ["kernel", "echo"]}, trusted_only=["kernel"])
+        assert (access.of("a", KEY), access.of("a", USER)) == (("echo",), ("kernel", "echo"))
+
+    def test_names_are_told_apart_by_case(self) -> None:
+        assert HandlerAccess({"Lab": ["echo"]}).of("lab", KEY) == ()
+
+    def test_a_pattern_without_handlers_is_refused_by_name(self) -> None:
+        with pytest.raises(ValueError, match="'lab-\\*' names no handler"):
+            HandlerAccess({"lab-*": []})
+
+
+def test_the_open_door_lets_everybody_in_and_trusts_them() -> None:
+    grant = OpenDoor().authorize("a", {}, None)
+    assert isinstance(grant, Grant)
+    assert grant.trusted
