@@ -1,0 +1,257 @@
+"""The Jupyter Server extension: configuration in, a running service out.
+
+Enabled by the install in every Jupyter Server of the environment; ``jupyter synapse`` starts one of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from importlib.util import find_spec
+from typing import Any, TypeVar, cast
+
+import msgspec
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.serverapp import ServerApp
+from jupyter_server.utils import url_path_join
+from traitlets import Bool, Dict, Float, Integer, List, TraitError, Unicode, default, validate
+from traitlets.utils.importstring import import_item
+
+from synapse._version import __version__
+from synapse.channels import Channel, Routes
+from synapse.cortex import HandlerAccess, Policies
+from synapse.handlers import HandlerUnavailable, UnknownHandler
+from synapse.server.auth import DoorKeeper, KeyRing
+from synapse.server.rest import routes
+from synapse.server.service import Service, Settings
+from synapse.telemetry import Recorder
+
+DEFAULT_PORT = 4000
+T = TypeVar("T")
+# How to reach, from this machine, a server that listens at an address.
+_LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]", "localhost": "127.0.0.1"}  # noqa: S104
+
+
+class SynapseApp(ExtensionApp):
+    """The cortex protocol in a Jupyter Server: agents join, ask, are answered in a stream, see each other."""
+
+    name = "synapse"
+    description = """Start a Jupyter Server with Synapse in it, for agents.
+
+    Agents connect to ws://HOST:PORT/cortex/websocket, by Jupyter's token or by an API key (--api-key).
+    With no key configured, only Jupyter's own token opens the door.
+    """
+    examples = """
+    jupyter synapse                                  # http://127.0.0.1:4000, Jupyter's token
+    jupyter synapse --api-key my-secret-key          # and a key for agents of your own
+    jupyter synapse --port 8888 --SynapseApp.record=traces/monday
+    jupyter synapse --generate-config                # a file with every option, explained
+    """
+    version = __version__
+    extension_url = "/lab" if find_spec("jupyterlab") else "/cortex/api/health"
+    load_other_extensions = True
+    classes = [ServerApp]  # noqa: RUF012  so that --help names its options too
+    aliases = {  # noqa: RUF012
+        **ExtensionApp.aliases,
+        "api-key": ("SynapseApp.api_keys", "An API key that agents may join with; may be given several times."),
+        "port": "ServerApp.port",
+        "ip": "ServerApp.ip",
+    }
+
+    api_keys = List(
+        Unicode(), help="API keys that agents may join with, besides SYNAPSE_API_KEY of the server's environment."
+    ).tag(config=True)
+    handlers = Dict(  # type: ignore[assignment]  # see _prepare_handlers
+        value_trait=List(Unicode()),
+        default_value={"*": ["echo", "kernel"]},
+        help="""Which handlers the agents of a pattern may use: {"lab-*": ["kernel"], "*": ["echo"]}. The first of
+        a list is the default, a query may name another. A handler is a name of the entry-point group
+        `synapse.handlers`, or "module:attribute".""",
+    ).tag(config=True)
+    trusted_handlers = List(
+        Unicode(),
+        default_value=["kernel"],
+        help="""Handlers for which an API key does not do, as they run code on this machine: they are open to
+        Jupyter's users, and to the notebooks that this server starts. Set to [] to open them to every key.""",
+    ).tag(config=True)
+    channels = Dict(
+        value_trait=Unicode(),
+        help="""Channel classes of your own by topic pattern: {"room:*": "my.module.RoomChannel"}.""",
+    ).tag(config=True)
+    policies = Dict(
+        help="""The rules: {"concurrency": {"kind": "fixed", "limit": 100}, "timeout": {"kind": "fixed", "seconds": 30},
+        "queue": {"kind": "priority", "bound": 1000}}, each part optional.""",
+    ).tag(config=True)
+    idle_timeout = Float(
+        45.0,
+        help="Seconds without a byte from a client after which it is disconnected. 60 is a good value in production.",
+    ).tag(config=True)
+    max_message_bytes = Integer(2**20, help="The largest message a client may send, in bytes.").tag(config=True)
+    compression = Bool(
+        False, help="Offer permessage-deflate (without context takeover: about 1 KiB a connection)."
+    ).tag(config=True)
+    linger = Float(
+        30.0, help="Seconds that the queries of an agent without a connection go on before they are interrupted."
+    ).tag(config=True)
+    stop_grace = Float(3.0, help="Seconds that running queries have to end when the server stops.").tag(config=True)
+    record = Unicode("", help="A folder for a Parquet trace of all queries; nothing is recorded when empty.").tag(
+        config=True
+    )
+
+    service: Service | None = None  # None where the configuration was refused
+    _recorder: Recorder | None = None
+    _set_in_environment: tuple[str, ...] = ()
+
+    @classmethod
+    def make_serverapp(cls, **kwargs: Any) -> ServerApp:
+        """Make the server of ``jupyter synapse``: a port of its own, unless told otherwise."""
+        return super().make_serverapp(**{"port": DEFAULT_PORT, **kwargs})
+
+    @default("open_browser")
+    def _no_browser(self) -> bool:
+        return bool(self.jupyter.config["ServerApp"].get("open_browser", False))
+
+    @validate("policies")
+    def _check_policies(self, proposal: Any) -> Any:
+        _decode(Policies, proposal["value"], "policies")
+        return proposal["value"]
+
+    @validate("handlers")
+    def _check_handlers(self, proposal: Any) -> Any:
+        try:
+            HandlerAccess(proposal["value"])
+        except ValueError as error:
+            raise TraitError(f"SynapseApp.{error}") from None
+        return proposal["value"]
+
+    def initialize_settings(self) -> None:
+        """Make the service. A server of our own does not start with a configuration it does not understand."""
+        try:
+            self.service = self._make_service()
+        except TraitError as error:
+            if self.jupyter.starter_app is self:
+                self.log.critical("Bad configuration: %s", error)
+                self.exit(1)
+            raise  # another's server goes on without us; Jupyter logs why
+        if self.record:
+            self._recorder = Recorder(self.record, epoch=self.service.cortex.epoch)
+            self.service.cortex.bus.listen(self._recorder)
+        self.settings.update({"synapse": self})
+
+    def _make_service(self) -> Service:
+        try:
+            service = Service(
+                loop=self.jupyter.io_loop.asyncio_loop,  # type: ignore[attr-defined]
+                handlers=self.handlers,
+                trusted_handlers=self.trusted_handlers,
+                authorizer=DoorKeeper(self._key_ring()),
+                policies=_decode(Policies, self.policies, "policies"),
+                settings=self._settings(),
+                channels=self._channel_classes(),
+            )
+            service.load_handlers()
+        except (UnknownHandler, HandlerUnavailable) as error:
+            raise TraitError(f"SynapseApp.handlers: {error}") from None
+        return service
+
+    def _prepare_handlers(self) -> None:
+        """Add the extension's URLs.
+
+        The base class keeps URL patterns in a trait of the name that here says which agents may use which
+        query handlers, hence this method instead of `initialize_handlers`.
+        """
+        assert self.service is not None
+        base = self.jupyter.base_url
+        patterns = [(url_path_join(base, path), kind, options) for path, kind, options in routes(self.service)]
+        self.jupyter.web_app.add_handlers(".*$", cast("Any", patterns))  # type: ignore[no-untyped-call]
+
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        """Tell the kernels that this server starts where the cortex is: they inherit its environment."""
+        del serverapp
+        if self.service is None:
+            return
+        self._put_in_environment("SYNAPSE_URL", self.websocket_url())
+        self._put_in_environment("SYNAPSE_API_KEY", self._notebook_key)
+        self.log.info("Synapse %s: agents connect to %s", __version__, self.websocket_url())
+
+    def current_activity(self) -> list[str] | None:
+        """Open connections keep the server from its idle shutdown."""
+        return self.service.cortex.connections.list_active() or None if self.service else None
+
+    async def stop_extension(self) -> None:
+        """Stop the service; leave the environment as it was found."""
+        for name in self._set_in_environment:
+            os.environ.pop(name, None)
+        self._set_in_environment = ()
+        if self.service is not None:
+            await self.service.stop()
+        if self._recorder is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._recorder.close)
+
+    @property
+    def jupyter(self) -> ServerApp:
+        """The server that this is an extension of."""
+        return cast("ServerApp", self.serverapp)
+
+    def websocket_url(self) -> str:
+        """Where agents on this machine connect."""
+        app = self.jupyter
+        host = _LOOPBACK.get(app.ip, app.ip)
+        scheme = "wss" if app.certfile else "ws"
+        return f"{scheme}://{host}:{app.port}{url_path_join(app.base_url, 'cortex/websocket')}"
+
+    def _key_ring(self) -> KeyRing:
+        keys = KeyRing({str(number): key for number, key in enumerate(self.api_keys, 1)})
+        own = os.environ.get("SYNAPSE_API_KEY")
+        if own:
+            keys.add("environment", own)
+        # Kernels of this server may do what its user may: they run that user's code already.
+        self._notebook_key = secrets.token_urlsafe(24)
+        keys.add("notebooks", self._notebook_key, trusted=True)
+        return keys
+
+    def _settings(self) -> Settings:
+        names = Settings.__struct_fields__
+        return _decode(Settings, {name: getattr(self, name) for name in names}, "settings")
+
+    def _channel_classes(self) -> dict[str, type[Channel]]:
+        classes: dict[str, type[Channel]] = {}
+        for pattern, name in self.channels.items():
+            try:
+                kind = import_item(name)
+            except ImportError as error:
+                raise TraitError(f"SynapseApp.channels[{pattern!r}]: cannot import {name!r}: {error}") from None
+            if not (isinstance(kind, type) and issubclass(kind, Channel)):
+                raise TraitError(
+                    f"SynapseApp.channels[{pattern!r}]: {name!r} is no subclass of synapse.channels.Channel"
+                )
+            classes[pattern] = kind
+        try:
+            Routes(classes)
+        except ValueError as error:
+            raise TraitError(f"SynapseApp.{error}") from None
+        return classes
+
+    def _put_in_environment(self, name: str, value: str) -> None:
+        if name not in os.environ:
+            os.environ[name] = value
+            self._set_in_environment += (name,)
+
+
+def _decode(kind: type[T], value: Any, trait: str) -> T:
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise TraitError(f"SynapseApp.{trait}: {error}") from None
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Start ``jupyter synapse``, on uvloop where it is installed."""
+    try:
+        import uvloop  # an extra: several times the throughput
+    except ImportError:
+        pass  # the default loop does the same work, slower
+    else:
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    SynapseApp.launch_instance(argv)  # type: ignore[no-untyped-call]

@@ -1,0 +1,77 @@
+"""Who may come in: API keys, kept hashed and compared in constant time, and identities of the host."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+from synapse.cortex import Denial, Grant
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """Somebody the host knows (a Jupyter user) and allows to use the cortex."""
+
+    name: str
+
+
+class KeyRing:
+    """API keys by name.
+
+    The keys themselves are not kept: only their keyed hashes, under a secret of this process.
+    """
+
+    def __init__(self, keys: Mapping[str, str] | None = None) -> None:
+        self._secret = secrets.token_bytes(32)
+        self._hashes: dict[str, tuple[bytes, bool]] = {}
+        for name, key in (keys or {}).items():
+            self.add(name, key)
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def __repr__(self) -> str:
+        return f"<KeyRing of {', '.join(self._hashes) or 'no key'}>"
+
+    def add(self, name: str, key: str, *, trusted: bool = False) -> None:
+        """Accept a key from now on. A trusted one opens all that an identity opens.
+
+        Raises
+        ------
+        ValueError
+            If the key is empty.
+        """
+        if not key:
+            raise ValueError(f"api_keys: the key {name!r} is empty")
+        self._hashes[name] = (self._hash(key), trusted)
+
+    def find(self, key: str) -> Grant | None:
+        """The grant of a key, None if it is not ours. Looks at every key, whatever it finds."""
+        candidate, found = self._hash(key), None
+        for name, (known, trusted) in self._hashes.items():
+            if hmac.compare_digest(candidate, known):
+                found = Grant(f"key:{name}", trusted)
+        return found
+
+    def _hash(self, key: str) -> bytes:
+        return blake2b(key.encode("utf-8", "surrogatepass"), key=self._secret).digest()
+
+
+class DoorKeeper:
+    """Decides on joins: an identity opens every agent's door, a key opens it too, nothing else does."""
+
+    def __init__(self, keys: KeyRing) -> None:
+        self._keys = keys
+
+    def authorize(self, agent: str, payload: Any, identity: Any) -> Grant | Denial:  # noqa: ARG002
+        """Decide on a join of `agent`."""
+        if isinstance(identity, Identity):
+            return Grant(f"user:{identity.name}", trusted=True)
+        key = payload.get("api_key") if isinstance(payload, dict) else None
+        if key is None:
+            return Denial("api_key required")
+        return (self._keys.find(key) if isinstance(key, str) else None) or Denial("unauthorized")

@@ -1,0 +1,149 @@
+"""Carriers: they move the bytes of a connection between its WebSocket and the network, and know no frame.
+
+Tornado opens the door (HTTP, authentication, the 101); then its socket is handed to an asyncio transport,
+which is several times faster than reading through an IOStream. Under TLS the socket cannot be handed over:
+there the stream keeps it, read in whole chunks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
+
+if TYPE_CHECKING:
+    from synapse.server.websocket import WebSocket
+
+CHUNK = 64 * 1024
+
+
+class AsyncioCarrier(asyncio.Protocol):
+    """Bytes by an asyncio transport."""
+
+    __slots__ = ("_first", "_paused", "_transport", "_websocket")
+
+    def __init__(self, websocket: WebSocket, first: bytes) -> None:
+        self._websocket = websocket
+        self._first = first
+        self._paused = False
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._websocket.carrier = self
+        first, self._first = self._first, b""
+        if first:
+            self._websocket.feed(first)
+
+    def data_received(self, data: bytes) -> None:
+        self._websocket.feed(data)
+
+    def eof_received(self) -> bool:
+        return False  # the transport closes itself
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._websocket.lost("lost" if exc else "closed")
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._websocket.flush()
+
+    @property
+    def writable(self) -> bool:
+        return not self._paused
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(data)
+
+    def write_eof(self) -> None:
+        if self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+
+class StreamCarrier:
+    """Bytes by a Tornado stream, for TLS."""
+
+    __slots__ = ("_stream", "_websocket")
+
+    def __init__(self, websocket: WebSocket, stream: IOStream) -> None:
+        self._websocket = websocket
+        self._stream = stream
+        websocket.carrier = self
+
+    async def run(self, first: bytes) -> None:
+        """Feed the WebSocket until the stream ends."""
+        reason = "closed"
+        try:
+            if first:
+                self._websocket.feed(first)
+            while True:
+                self._websocket.feed(await self._stream.read_bytes(CHUNK, partial=True))
+        except StreamClosedError as closed:
+            reason = "lost" if closed.real_error else "closed"
+        finally:
+            self._stream.close()
+            self._websocket.lost(reason)
+
+    @property
+    def writable(self) -> bool:
+        return not self._stream.writing()
+
+    def write(self, data: bytes) -> None:
+        if self._stream.closed():
+            return
+        future = self._stream.write(data)
+        if self._stream.writing():
+            future.add_done_callback(self._written)
+
+    def _written(self, future: asyncio.Future[None]) -> None:
+        if not future.cancelled() and future.exception() is None:
+            self._websocket.flush()
+
+    def write_eof(self) -> None:
+        """TLS has no half-close that peers agree on: the deadline or the peer ends the connection."""
+        if not self._stream.writing():
+            self._stream.close()
+
+    def abort(self) -> None:
+        self._stream.close()
+
+
+def buffered(stream: IOStream) -> bytes:
+    """What a hasty client has sent behind its handshake; the stream is left with a read pending."""
+    chunks: list[bytes] = []
+    while True:
+        read = cast("asyncio.Future[bytes]", stream.read_bytes(CHUNK, partial=True))
+        if not read.done():
+            read.add_done_callback(_ignore_close)
+            return b"".join(chunks)
+        chunks.append(read.result())
+
+
+def _ignore_close(read: asyncio.Future[bytes]) -> None:
+    """Closing the stream ends its pending read with an error that is no news."""
+    if not read.cancelled():
+        read.exception()
+
+
+async def carry(stream: IOStream, websocket: WebSocket, loop: asyncio.AbstractEventLoop) -> None:
+    """Carry a connection whose handshake is done. Returns at once, or under TLS when it has ended."""
+    if isinstance(stream, SSLIOStream):
+        await StreamCarrier(websocket, stream).run(b"")
+        return
+    try:
+        first = buffered(stream)
+        handed = stream.socket.dup()
+    except (StreamClosedError, OSError):
+        stream.close()
+        websocket.lost("lost")
+        return
+    stream.close()
+    handed.setblocking(False)
+    await loop.connect_accepted_socket(lambda: AsyncioCarrier(websocket, first), handed)

@@ -1,0 +1,175 @@
+"""A service: one cortex on an asyncio loop, with its handlers, from start to stop.
+
+What the Jupyter extension and the embedded server have in common.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from synapse.channels import Channel
+from synapse.cortex import Authorizer, Cortex, HandlerAccess, Policies
+from synapse.handlers import HandlerRegistry, HandlerRunner
+from synapse.protocol import Serializer
+from synapse.server.auth import Identity
+from synapse.server.websocket import CLOSE_TIMEOUT, WebSocket
+from synapse.telemetry import Event
+
+log = logging.getLogger(__name__)
+
+SERVICE_RESTART = 1012  # the close code of a graceful stop, as Phoenix's
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a service can be told.
+
+    Parameters
+    ----------
+    idle_timeout
+        Seconds without a byte from a client after which it is disconnected.
+    max_message_bytes
+        The largest message a client may send.
+    compression
+        Whether permessage-deflate is offered, always without context takeover.
+    linger
+        Seconds that the queries of an agent without a connection go on.
+    stop_grace
+        Seconds that running queries have to end on their own when the service stops.
+    """
+
+    idle_timeout: Annotated[float, Meta(gt=0)] = 45.0
+    max_message_bytes: Annotated[int, Meta(ge=1024)] = 2**20
+    compression: bool = False
+    linger: Annotated[float, Meta(ge=0)] = 30.0
+    stop_grace: Annotated[float, Meta(ge=0)] = 3.0
+
+
+class Service:
+    """One node, running.
+
+    Parameters
+    ----------
+    handlers
+        Agent patterns to the names of the handlers they may use.
+    trusted_handlers
+        Handlers that a mere API key does not open.
+    authorizer
+        Decides on joins.
+    policies, settings
+        The rules, and the rest.
+    channels
+        More topic patterns and their channel classes.
+    node
+        This node's name in events.
+    loop
+        The event loop that it will run on; the running one when absent.
+
+    Raises
+    ------
+    synapse.handlers.UnknownHandler
+        If `handlers` names one that no one provides.
+    """
+
+    def __init__(
+        self,
+        *,
+        handlers: Mapping[str, list[str]],
+        trusted_handlers: list[str],
+        authorizer: Authorizer,
+        policies: Policies | None = None,
+        settings: Settings | None = None,
+        channels: Mapping[str, type[Channel]] | None = None,
+        node: str = "local",
+        loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        loop = loop or asyncio.get_running_loop()
+        self.settings = settings or Settings()
+        self.stopping = False
+        self.started_at = time.time()
+        names = {name for allowed in handlers.values() for name in allowed}
+        self.runner = HandlerRunner(HandlerRegistry.discover(sorted(names)))
+        self.cortex = Cortex(
+            loop,
+            self.runner,
+            epoch=self.started_at - loop.time(),
+            policies=policies,
+            authorizer=authorizer,
+            handlers=HandlerAccess(handlers, trusted_handlers),
+            channels=channels,
+            linger=self.settings.linger,
+            node=node,
+        )
+        self.runner.bind(self.cortex.scheduler)
+        self._loop = loop
+        self._open: set[WebSocket] = set()
+        self._all_lost = asyncio.Event()
+
+    def load_handlers(self) -> None:
+        """Import and make all handlers now, so that a bad one is known at the start and no import stalls the loop.
+
+        Raises
+        ------
+        synapse.handlers.HandlerUnavailable
+            If one cannot be imported or made.
+        """
+        for name in self.runner.registry:
+            self.runner.registry.get(name)
+
+    def connect(self, agreed: ServerProtocol, serializer: Serializer, identity: Identity | None) -> WebSocket:
+        """Make the WebSocket of a connection whose handshake has agreed on extensions; a carrier feeds it."""
+        protocol = ServerProtocol(state=State.OPEN, max_size=self.settings.max_message_bytes)
+        protocol.extensions = agreed.extensions
+        websocket = WebSocket(protocol, self._loop, self.settings.idle_timeout, self._lost)
+        websocket.socket = self.cortex.connect(serializer, websocket, identity)
+        self._open.add(websocket)
+        self._all_lost.clear()
+        return websocket
+
+    async def stop(self) -> None:
+        """Let running queries end, end the others, close every connection, and leave nothing behind."""
+        if self.stopping:
+            return
+        self.stopping = True
+        self.cortex.drain()
+        if len(self.cortex.interrupts):
+            await self._queries_end(self.settings.stop_grace)
+        self.cortex.shut_down(SERVICE_RESTART, "service restart")
+        if self._open:
+            await _within(self._all_lost, CLOSE_TIMEOUT + 1)
+        await self.runner.close()
+
+    async def _queries_end(self, seconds: float) -> None:
+        """Wait until no accepted query is left, for so long at most."""
+        ended = asyncio.Event()
+
+        def check(_: Event) -> None:
+            if not len(self.cortex.interrupts):
+                ended.set()
+
+        stop_listening = self.cortex.bus.listen(check)
+        try:
+            await _within(ended, seconds)
+        finally:
+            stop_listening()
+
+    def _lost(self, websocket: WebSocket) -> None:
+        self._open.discard(websocket)
+        if not self._open:
+            self._all_lost.set()
+
+
+async def _within(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        log.warning("gave up waiting after %g s", seconds)

@@ -1,0 +1,197 @@
+"""One WebSocket connection: frames to messages for the core, messages from the core to frames.
+
+All of RFC 6455 is the `websockets` library's sans-I/O protocol. A carrier moves the bytes (`carriers.py`).
+Answers to all frames of one chunk leave in one write, and a broadcast is framed once for all sockets that
+share its compression mode.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, cast
+
+from websockets.frames import Frame, Opcode
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+if TYPE_CHECKING:
+    from synapse.channels import Socket
+    from synapse.protocol import Encoded
+
+log = logging.getLogger(__name__)
+
+CLOSE_TIMEOUT = 2.0  # s a peer has to finish the closing handshake
+IDLE_CLOSE_CODE = 1002  # what Phoenix on Bandit closes an idle connection with
+INTERNAL_ERROR = 1011
+
+
+class Carrier(Protocol):
+    """Moves a connection's bytes."""
+
+    @property
+    def writable(self) -> bool:
+        """False while the peer lags; the carrier calls `WebSocket.flush` when that is over."""
+
+    def write(self, data: bytes) -> None:
+        """Send bytes, in order."""
+
+    def write_eof(self) -> None:
+        """Send no more; what was written still goes out."""
+
+    def abort(self) -> None:
+        """Drop the connection, and what was not sent yet."""
+
+
+class WebSocket:
+    """The transport of one `channels.Socket`.
+
+    Parameters
+    ----------
+    protocol
+        An open connection's protocol, with the extensions that its handshake agreed on.
+    loop
+        The event loop.
+    idle_timeout
+        Seconds without a byte from the client after which it is disconnected.
+    on_lost
+        Told when the connection is no more.
+    """
+
+    __slots__ = (
+        "_closing",
+        "_compressed",
+        "_deadline",
+        "_fragments",
+        "_heard",
+        "_idle",
+        "_loop",
+        "_on_lost",
+        "_protocol",
+        "_timeout",
+        "carrier",
+        "socket",
+    )
+
+    carrier: Carrier
+    socket: Socket
+
+    def __init__(
+        self,
+        protocol: ServerProtocol,
+        loop: asyncio.AbstractEventLoop,
+        idle_timeout: float,
+        on_lost: Callable[[WebSocket], None],
+    ) -> None:
+        self._protocol = protocol
+        self._loop = loop
+        self._compressed = bool(protocol.extensions)
+        self._timeout = idle_timeout
+        self._on_lost = on_lost
+        self._fragments: list[bytes] = []
+        self._closing = False
+        self._heard = loop.time()
+        self._idle: asyncio.TimerHandle | None = loop.call_later(idle_timeout, self._check_idle)
+        self._deadline: asyncio.TimerHandle | None = None
+
+    # What the carrier calls
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the peer."""
+        self._heard = self._loop.time()
+        protocol = self._protocol
+        protocol.receive_data(data)
+        try:
+            for frame in cast("list[Frame]", protocol.events_received()):
+                opcode = frame.opcode
+                if frame.fin and (opcode is Opcode.TEXT or opcode is Opcode.BINARY):
+                    self.socket.receive(frame.data, opcode is Opcode.BINARY)
+                else:
+                    self._other(frame)
+        except Exception:
+            log.exception("%r failed", self.socket)
+            self.close(INTERNAL_ERROR)
+        self.socket.flush()
+        if protocol.writes:
+            self._write_protocol()
+
+    def flush(self) -> None:
+        """The peer takes bytes again: write what waits for it."""
+        self.socket.flush()
+
+    def lost(self, reason: str) -> None:
+        """The connection is no more."""
+        self._closing = True
+        for timer in (self._idle, self._deadline):
+            if timer is not None:
+                timer.cancel()
+        self._idle = self._deadline = None
+        self.socket.closed(reason)
+        self._on_lost(self)
+
+    # What the core calls: `channels.Transport`
+
+    @property
+    def writable(self) -> bool:
+        return not self._closing and self.carrier.writable
+
+    def send(self, messages: list[Encoded]) -> None:
+        """Write messages, each a frame of its own, in one write."""
+        compressed = self._compressed
+        frames = []
+        for message in messages:
+            framed = message.framed.get(compressed)
+            if framed is None:
+                opcode = Opcode.BINARY if message.binary else Opcode.TEXT
+                framed = Frame(opcode, message.data).serialize(mask=False, extensions=self._protocol.extensions)
+                message.framed[compressed] = framed
+            frames.append(framed)
+        self.carrier.write(frames[0] if len(frames) == 1 else b"".join(frames))
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Begin the closing handshake; the connection ends when the peer has answered, or soon."""
+        if self._closing:
+            return
+        self._closing = True
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, reason)
+        self._write_protocol()
+        self._end_soon()
+
+    # Inner workings
+
+    def _other(self, frame: Frame) -> None:
+        """Take a frame that is no whole message: a fragment, or a control frame the protocol has answered."""
+        if frame.opcode is Opcode.CLOSE:
+            self.socket.closed("closed")
+        elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            if not self._fragments:
+                self._fragments.append(b"b" if frame.opcode is Opcode.BINARY else b"t")
+            self._fragments.append(bytes(frame.data))
+            if frame.fin:
+                kind, *parts = self._fragments
+                self._fragments = []
+                self.socket.receive(b"".join(parts), kind == b"b")
+
+    def _write_protocol(self) -> None:
+        """Write what the protocol itself has to say: pongs, close frames, the end."""
+        for data in self._protocol.data_to_send():
+            if data:
+                self.carrier.write(data)
+            else:
+                self._closing = True
+                self.carrier.write_eof()
+                self._end_soon()
+
+    def _end_soon(self) -> None:
+        if self._deadline is None:
+            self._deadline = self._loop.call_later(CLOSE_TIMEOUT, self.carrier.abort)
+
+    def _check_idle(self) -> None:
+        left = self._heard + self._timeout - self._loop.time()
+        if left > 0:
+            self._idle = self._loop.call_later(left, self._check_idle)
+        else:
+            self._idle = None
+            self.socket.close(IDLE_CLOSE_CODE, "idle")
