@@ -1,0 +1,115 @@
+"""From ``connect()`` to a joined agent: find a cortex, or start one in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from synapse.client import discovery
+from synapse.client.connection import Connection
+from synapse.client.discovery import Target
+from synapse.client.errors import ConnectError
+from synapse.client.io import IOThread
+
+if TYPE_CHECKING:
+    from synapse.server.embedded import EmbeddedServer
+
+RESERVED = frozenset({"presence", "monitor"})
+LONGEST_NAME = 200
+
+# One embedded cortex for each IO thread, and in practice one for each process.
+_embedded: dict[IOThread, asyncio.Task[EmbeddedServer]] = {}
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What to connect to, decided before anything is opened."""
+
+    agent: str
+    targets: tuple[Target, ...]
+    explicit: bool
+    timeout: float
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """A joined agent, and a line for the user if something was started for it."""
+
+    connection: Connection
+    notice: str | None = None
+
+
+def plan(url: str | None, *, agent: str | None, api_key: str | None, token: str | None, timeout: float) -> Plan:
+    """Decide, from the arguments and the environment.
+
+    Raises
+    ------
+    InvalidURL, ValueError
+        Naming the part or the argument that is wrong.
+    """
+    if agent is None:
+        agent = discovery.agent_name(secrets.token_hex(2), os.environ)
+    elif not isinstance(agent, str) or not 0 < len(agent) <= LONGEST_NAME or agent in RESERVED:
+        raise ValueError(f"agent must be a name of 1 to {LONGEST_NAME} characters and not reserved, not {agent!r}")
+    if not timeout > 0:
+        raise ValueError(f"timeout must be more than 0 s, not {timeout!r}")
+    targets = discovery.find(url, api_key=api_key, token=token)
+    return Plan(agent, targets, discovery.is_explicit(url), timeout)
+
+
+async def establish(io: IOThread, plan: Plan) -> Opened:
+    """Open the first target that is a cortex; without one, an embedded one. Runs in the IO thread.
+
+    Raises
+    ------
+    ConnectError, JoinError
+        If the server that was named cannot be reached, or refuses the agent.
+    """
+    why = "no Jupyter server found"
+    for target in plan.targets:
+        try:
+            return Opened(await _open(io, target, plan))
+        except ConnectError as error:
+            # Nobody named this server: it is our parent, but has no cortex (404) or is going away.
+            if plan.explicit or error.status not in (None, 404):
+                raise
+            why = f"the Jupyter server of this kernel has no cortex: {error.problem}"
+    fresh = io not in _embedded
+    server = await _start_embedded(io)
+    connection = await _open(io, Target(server.url, api_key=server.api_key), plan)
+    where = server.url.partition("/cortex")[0]
+    return Opened(connection, f"cortex: embedded at {where} ({why})" if fresh else None)
+
+
+async def _open(io: IOThread, target: Target, plan: Plan) -> Connection:
+    connection = Connection(io, target, plan.agent)
+    await connection.open(plan.timeout)
+    return connection
+
+
+async def _start_embedded(io: IOThread) -> EmbeddedServer:
+    task = _embedded.get(io)
+    if task is None:
+        task = _embedded[io] = asyncio.get_running_loop().create_task(_embed(io))
+    try:
+        return await asyncio.shield(task)
+    except BaseException:
+        if task.done():
+            _embedded.pop(io, None)  # it failed: the next connect() tries again
+        raise
+
+
+async def _embed(io: IOThread) -> EmbeddedServer:
+    # Only here: a client of another server needs no server's imports.
+    from synapse.server.embedded import start_embedded
+
+    server = await start_embedded()
+
+    async def stop() -> None:
+        _embedded.pop(io, None)
+        await server.stop()
+
+    io.at_exit(stop)
+    return server

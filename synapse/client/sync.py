@@ -1,0 +1,197 @@
+"""The sync face: for notebooks, scripts and the REPL.
+
+It blocks the calling thread only. Ctrl-C, or a notebook's stop button, while it waits for a query stops
+that query on the server too.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from types import TracebackType
+
+from synapse.client.face import AgentFace, QueryFace
+from synapse.client.io import io_thread
+from synapse.client.opening import establish, plan
+from synapse.client.presence import Roster
+from synapse.client.values import Result, Thought
+
+
+def connect(
+    url: str | None = None,
+    *,
+    agent: str | None = None,
+    api_key: str | None = None,
+    token: str | None = None,
+    handler: str | None = None,
+    timeout: float = 10.0,
+) -> Agent:
+    """Connect an agent to a cortex.
+
+    Without a URL: ``SYNAPSE_URL``, else the Jupyter server that started this kernel, else a cortex of its
+    own inside this process (announced in one line). Never any other running server.
+
+    Parameters
+    ----------
+    url
+        Any address of the server: ``http://127.0.0.1:8888/lab?token=…``, ``wss://host/cortex``.
+    agent
+        The agent's id. By default the notebook's name, or the user's and process's, and a random end.
+    api_key
+        Opens the door where the server asks for one; ``SYNAPSE_API_KEY`` by default.
+    token
+        Jupyter's token, an alternative to the key.
+    handler
+        Which handler answers this agent's queries; the server's default for it otherwise.
+    timeout
+        Seconds for connecting and joining together.
+
+    Returns
+    -------
+    Agent
+        Joined. Close it with ``.close()``, or use it in a ``with`` statement.
+
+    Raises
+    ------
+    ConnectError
+        If the server cannot be reached; it names the address.
+    JoinError
+        If the server refuses the agent; it says why and what to do.
+    InvalidURL, ValueError
+        If an argument cannot be understood; it names the part.
+    """
+    plans = plan(url, agent=agent, api_key=api_key, token=token, timeout=timeout)
+    io = io_thread()
+    opened = io.call(establish(io, plans))
+    if opened.notice:
+        print(opened.notice)
+    return Agent(opened.connection, io, handler)
+
+
+class Agent(AgentFace):
+    """An agent, joined to a cortex: ask it, see who else is here. Made by `connect`.
+
+    Usable from any thread. Reconnects by itself when the connection drops.
+    """
+
+    def query(self, q: str, *, priority: int = 5, timeout: float | None = None, handler: str | None = None) -> Query:
+        """Ask, without waiting. Iterate over the query for its thoughts.
+
+        Parameters
+        ----------
+        q
+            The question, or whatever text the handler understands.
+        priority
+            0 (first) to 9 (last).
+        timeout
+            Seconds until the server ends it with status ``"timeout"``; the server's rule by default (30 s).
+        handler
+            Which handler answers; the agent's by default.
+
+        Raises
+        ------
+        AgentClosed
+            If the agent has left.
+        InvalidMessage
+            A `ValueError` that names the argument that is wrong.
+        """
+        return Query(self, q, self._ask(q, priority, timeout, handler))
+
+    def ask(self, q: str, *, priority: int = 5, timeout: float | None = None, handler: str | None = None) -> Result:
+        """Ask and wait for the result. Parameters as for `query`, errors as for `Query.result`."""
+        return self.query(q, priority=priority, timeout=timeout, handler=handler).result
+
+    def ping(self) -> float:
+        """Seconds to the agent's channel and back.
+
+        Raises
+        ------
+        ReplyTimeout, Disconnected, AgentClosed
+            If no answer comes.
+        """
+        self._check_open()
+        return self._io.call(self._connection.push("ping", {}))[1]
+
+    def presence(self) -> Roster:
+        """Who is here, on the whole server: agent id → one meta for each connection.
+
+        The first call joins the roster's topic; from then on the list is kept true by the server's news.
+
+        Raises
+        ------
+        JoinError
+            If this agent may not see the roster.
+        ReplyTimeout, AgentClosed
+            If no list comes.
+        """
+        self._check_open()
+        return self._io.call(self._connection.roster())
+
+    def close(self) -> None:
+        """Leave. Queries without an ending raise `AgentClosed` here, and run on there. May be called again."""
+        if self._io.usable:
+            self._io.call(self._connection.close())
+
+    def __enter__(self) -> Agent:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Query(QueryFace):
+    """A question on its way. Iterate for its thoughts; `result` waits for the ending.
+
+    Every iteration starts at the first thought. In a ``with`` statement a query that is left early, by
+    ``break`` or by an error, is interrupted.
+    """
+
+    @property
+    def result(self) -> Result:
+        """The ending; waits for it.
+
+        Raises
+        ------
+        QueryRefused
+            If the server did not accept it.
+        ReplyTimeout, QueryLost, AgentClosed
+            If no ending will come.
+        """
+        while not self._stream.over:
+            self._wait(len(self._stream.thoughts))
+        return self._stream.ending
+
+    def __iter__(self) -> Iterator[Thought]:
+        thoughts, seen = self._stream.thoughts, 0
+        while True:
+            over = self._stream.over  # before the look at the thoughts: what it says must not be newer
+            while seen < len(thoughts):
+                yield thoughts[seen]
+                seen += 1
+            if over:
+                break
+            self._wait(seen)
+        if self._stream.failure is not None:
+            raise self._stream.failure.with_traceback(None)
+
+    def _wait(self, seen: int) -> None:
+        """Sleep until there are more thoughts than `seen`, or the ending."""
+        stream, changed = self._stream, threading.Lock()
+        try:
+            changed.acquire()
+            stream.on_change(changed.release)
+            if not stream.over and len(stream.thoughts) <= seen:
+                changed.acquire()
+        except KeyboardInterrupt:
+            self.interrupt()
+            raise
+
+    def __enter__(self) -> Query:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.interrupt()

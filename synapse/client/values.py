@@ -1,0 +1,95 @@
+"""What a user gets back: thoughts and results, as plain frozen values. Times are seconds."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Any, Literal
+
+import msgspec
+
+from synapse.client import html
+from synapse.protocol import messages as wire
+
+Ending = Literal["success", "error", "timeout", "interrupted"]
+
+
+class Thought(msgspec.Struct, frozen=True):
+    """One step of a query.
+
+    Parameters
+    ----------
+    content
+        What was thought: text in most cases.
+    type
+        The kind of step (``"reasoning"``), empty if the handler gave none.
+    ref
+        The query's ref.
+    timestamp
+        Unix time in seconds, by the server's clock.
+    data
+        The whole thought as it came, ``content`` and ``type`` included.
+    """
+
+    content: Any
+    type: str
+    ref: str
+    timestamp: float
+    data: dict[str, Any]
+
+    @classmethod
+    def from_wire(cls, message: wire.Thought) -> Thought:
+        """Read a ``thought`` message. A thought that is no object is all content."""
+        data = message.thought if isinstance(message.thought, dict) else {"content": message.thought}
+        kind = data.get("type", "")
+        return cls(
+            data.get("content"),
+            kind if isinstance(kind, str) else str(kind),
+            message.ref,
+            message.timestamp / 1e3,
+            data,
+        )
+
+    def __repr__(self) -> str:
+        return f"Thought({self.type or 'thought'}: {reprlib.repr(self.content)})"
+
+    def _repr_html_(self) -> str:
+        fields = [(name, value) for name, value in self.data.items() if name != "type"]
+        return html.card("Thought", self.type, [*fields, ("at (UTC)", html.clock(self.timestamp))])
+
+
+class Result(msgspec.Struct, frozen=True):
+    """How a query ended.
+
+    Parameters
+    ----------
+    ref
+        The query's ref.
+    status
+        ``"success"``, ``"error"``, ``"timeout"`` or ``"interrupted"``.
+    data
+        The handler's answer; None for an interrupted query.
+    latency
+        Seconds from submission to ending, as the server measured them; for an interrupted query, as this
+        client did.
+    reason
+        Why it was interrupted, None for any other ending.
+    """
+
+    ref: str
+    status: Ending
+    data: Any
+    latency: float
+    reason: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is ``"success"``."""
+        return self.status == "success"
+
+    def __repr__(self) -> str:
+        about = f"reason={self.reason!r}" if self.reason is not None else f"data={reprlib.repr(self.data)}"
+        return f"Result({self.status} in {self.latency * 1e3:.1f} ms, {about})"
+
+    def _repr_html_(self) -> str:
+        about = ("reason", self.reason) if self.reason is not None else ("data", self.data)
+        return html.card("Result", self.status, [about, ("latency", f"{self.latency * 1e3:.1f} ms")])
