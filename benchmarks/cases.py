@@ -1,0 +1,81 @@
+"""What is measured: each case drives one server and returns its figures."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+
+from benchmarks.load import masked, open_websocket, read_until, round_trips, unmasked_length
+from benchmarks.servers import API_KEY, Server
+
+HEARTBEAT = b'[null,"7","phoenix","heartbeat",{}]'
+HEARTBEAT_REPLY = b'[null,"7","phoenix","phx_reply",{"response":{},"status":"ok"}]'
+
+
+@dataclass(frozen=True)
+class Figures:
+    """One server's figures in one case. Times in s, memory in bytes; None where it does not apply."""
+
+    per_s: float
+    p50: float | None = None
+    p99: float | None = None
+    cpu_per_op: float | None = None
+    client_share: float | None = None
+    bytes_per_connection: float | None = None
+
+
+def heartbeat(server: Server, connections: int, depth: int, seconds: float) -> Figures:
+    """Heartbeat round trips; an echo server answers with the same bytes, doing no protocol work at all."""
+    answer = HEARTBEAT if server.name == "tornado" else HEARTBEAT_REPLY
+    with ExitStack() as stack:
+        socks = [stack.enter_context(closing(open_websocket(server.port, server.path))) for _ in range(connections)]
+        before, begin = server.cpu(), time.perf_counter()
+        rate = round_trips(socks, masked(HEARTBEAT), unmasked_length(answer), depth, seconds, warm=seconds / 3)
+        share = (server.cpu() - before) / (time.perf_counter() - begin)
+    return Figures(rate.per_s, rate.p50, rate.p99, share / rate.per_s, rate.client_share)
+
+
+def idle(server: Server, connections: int, compressed: bool = False) -> Figures:
+    """Memory of an idle connection, joined to its own topic where the server knows topics."""
+    extensions = "permessage-deflate" if compressed else ""
+    with ExitStack() as stack:
+        before, begin = server.rss(), time.perf_counter()
+        socks = []
+        for number in range(connections):
+            sock = stack.enter_context(closing(open_websocket(server.port, server.path, extensions)))
+            socks.append(sock)
+            if server.name == "synapse":
+                join(sock, f"cortex:idle-{number}", compressed=compressed)
+        took = time.perf_counter() - begin
+        time.sleep(1.0)  # let the allocator and the last diffs settle
+        return Figures(connections / took, bytes_per_connection=(server.rss() - before) / connections)
+
+
+def join(sock: socket.socket, topic: str, compressed: bool = False) -> None:
+    """Join a topic and wait until the presence that follows has come, too."""
+    frame = json.dumps(["1", "1", topic, "phx_join", {"api_key": API_KEY}], separators=(",", ":")).encode()
+    sock.sendall(masked(frame))
+    if compressed:  # the answers cannot be read without inflating them: count the three frames
+        count_frames(sock, 3)
+    else:
+        read_until(sock, b"presence_diff")
+
+
+def count_frames(sock: socket.socket, frames: int) -> None:
+    """Read so many whole frames."""
+    data = b""
+    while frames:
+        data += sock.recv(65536)
+        while frames and len(data) >= 2:
+            length = data[1] & 0x7F
+            head = 2
+            if length == 126:
+                head = 4
+                length = int.from_bytes(data[2:4], "big")
+            if len(data) < head + length:
+                break
+            data = data[head + length :]
+            frames -= 1
