@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+from hashlib import blake2b
 from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 
@@ -146,6 +147,7 @@ class SynapseApp(ExtensionApp):
                 handlers=self.handlers,
                 trusted_handlers=self.trusted_handlers,
                 authorizer=DoorKeeper(self._key_ring()),
+                secret=blake2b(self.jupyter.cookie_secret, person=b"synapse-tokens").digest(),
                 policies=_decode(Policies, self.policies, "policies"),
                 settings=self._settings(),
                 channels=self._channel_classes(),

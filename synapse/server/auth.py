@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from synapse.cortex import Denial, Grant
+from synapse.server.tokens import Bearer
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -62,16 +63,22 @@ class KeyRing:
 
 
 class DoorKeeper:
-    """Decides on joins: an identity opens every agent's door, a key opens it too, nothing else does."""
+    """Decides on joins.
+
+    An identity opens every agent's door, a key opens it too, a token opens those of its own agents. The
+    roster, which can only be read, is open to whoever could open some agent's door.
+    """
 
     def __init__(self, keys: KeyRing) -> None:
         self._keys = keys
 
-    def authorize(self, agent: str, payload: Any, identity: Any) -> Grant | Denial:  # noqa: ARG002
+    def authorize(self, agent: str, payload: Any, identity: Any) -> Grant | Denial:
         """Decide on a join of `agent`."""
         if isinstance(identity, Identity):
             return Grant(f"user:{identity.name}", trusted=True)
+        if isinstance(identity, Bearer) and (identity.covers(agent) or agent == "presence"):
+            return Grant(f"token:{identity.user}")
         key = payload.get("api_key") if isinstance(payload, dict) else None
         if key is None:
-            return Denial("api_key required")
+            return Denial("api_key required" if identity is None else "unauthorized")
         return (self._keys.find(key) if isinstance(key, str) else None) or Denial("unauthorized")

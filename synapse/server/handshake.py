@@ -7,6 +7,8 @@ for what is no WebSocket upgrade.
 from __future__ import annotations
 
 import asyncio
+from base64 import urlsafe_b64decode
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tornado.iostream import StreamClosedError
@@ -15,6 +17,7 @@ from websockets.datastructures import Headers
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 
 from synapse.protocol import serializer_for
 from synapse.server.carriers import carry
@@ -22,12 +25,38 @@ from synapse.server.carriers import carry
 if TYPE_CHECKING:
     from synapse.server.auth import Identity
     from synapse.server.service import Service
+    from synapse.server.tokens import Bearer
 
 # Without context takeover a connection keeps no compressor between messages: 1 KiB instead of 150.
 DEFLATE = ServerPerMessageDeflateFactory(server_no_context_takeover=True, client_no_context_takeover=True)
 
 
-async def open_websocket(handler: RequestHandler, service: Service, identity: Identity | None) -> None:
+# How phoenix.js 1.8 carries its `authToken`, which a browser cannot put into a header: as a subprotocol.
+SUBPROTOCOL = Subprotocol("phoenix")
+_BEARER = "base64url.bearer.phx."
+
+
+def bearer_token(handler: RequestHandler) -> str | None:
+    """The ``authToken`` of phoenix.js in an upgrade's offered subprotocols, None if there is none.
+
+    One that cannot be decoded is an empty token: it was meant as a token, and is none of ours.
+    """
+    for value in handler.request.headers.get_list("Sec-WebSocket-Protocol"):
+        for offer in value.split(","):
+            if offer.strip().startswith(_BEARER):
+                encoded = offer.strip().removeprefix(_BEARER)
+                try:
+                    return urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode()
+                except ValueError:
+                    return ""
+    return None
+
+
+def _select_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    return SUBPROTOCOL if SUBPROTOCOL in offered else None
+
+
+async def open_websocket(handler: RequestHandler, service: Service, identity: Identity | Bearer | None) -> None:
     """Answer an upgrade request and, if it is a good one, connect it to the service's cortex.
 
     Parameters
@@ -43,7 +72,9 @@ async def open_websocket(handler: RequestHandler, service: Service, identity: Id
     if serializer is None or service.stopping:
         refuse(handler, 403 if serializer is None else 503)
         return
-    protocol = ServerProtocol(extensions=[DEFLATE] if service.settings.compression else None)
+    protocol = ServerProtocol(
+        extensions=[DEFLATE] if service.settings.compression else None, select_subprotocol=_select_subprotocol
+    )
     response = protocol.accept(_request(handler))
     if response.status_code != 101:
         refuse(handler, 400)

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from inspect import isawaitable
-from typing import Any, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 from jupyter_server.auth.decorator import allow_unauthenticated, authorized
 from jupyter_server.base.handlers import APIHandler, JupyterHandler
-from tornado.web import authenticated
+from msgspec import Meta
+from tornado.web import HTTPError, authenticated
 
 from synapse._version import __version__
 from synapse.cortex import State
 from synapse.protocol import encode_json
 from synapse.server.auth import Identity
-from synapse.server.handshake import open_websocket, refuse
+from synapse.server.handshake import bearer_token, open_websocket, refuse
 from synapse.server.service import Service
+from synapse.server.tokens import DAY
 
 RESOURCE = "synapse"
+T = TypeVar("T")
 
 
 class JupyterWebSocketHandler(JupyterHandler):
@@ -40,15 +43,18 @@ class JupyterWebSocketHandler(JupyterHandler):
     async def get(self) -> None:
         """Answer the upgrade request.
 
-        A page of a foreign origin may not use the cookie of who looks at it; a stranger has none to use.
+        A page of a foreign origin may not use the cookie of who looks at it; a stranger has none to use. A
+        token of ours narrows even a Jupyter user down to what it says; a token of nobody's is refused.
         """
         known = self.current_user is not None
-        if known and not self.check_origin():
+        token = bearer_token(self)
+        if token is None and not known:
+            token = self.get_query_argument("token", None)
+        bearer = None if token is None else self.service.tokens.read(token)
+        if (known and not self.check_origin()) or (token is not None and bearer is None):
             refuse(self, 403)
-        elif not known and self.get_query_argument("token", None) is not None:
-            refuse(self, 403)  # a token that is not ours
         else:
-            await open_websocket(self, self.service, await self._identity())
+            await open_websocket(self, self.service, bearer or await self._identity())
 
     async def _identity(self) -> Identity | None:
         user = self.current_user
@@ -94,6 +100,21 @@ class QueryInfo(msgspec.Struct, frozen=True):
     thoughts: int
 
 
+class TokenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a token is asked for: an agent or a pattern of agents, and for how many seconds."""
+
+    agent: Annotated[str, Meta(min_length=1, max_length=255)]
+    max_age: Annotated[float, Meta(gt=0, le=365 * DAY)] = DAY
+
+
+class TokenAnswer(msgspec.Struct, frozen=True):
+    """A token. `expires_at` is Unix time in s."""
+
+    token: str
+    agent: str
+    expires_at: float
+
+
 class CortexAPIHandler(APIHandler):
     """What the API's handlers share."""
 
@@ -105,6 +126,19 @@ class CortexAPIHandler(APIHandler):
     def answer(self, value: Any) -> None:
         """Finish with a JSON value."""
         self.finish(encode_json(value))
+
+    def read(self, kind: type[T]) -> T:
+        """The request's body.
+
+        Raises
+        ------
+        HTTPError
+            400, with a message that names the field.
+        """
+        try:
+            return msgspec.json.decode(self.request.body, type=kind)
+        except msgspec.DecodeError as error:
+            raise HTTPError(400, f"bad request: {error}".replace("%", "%%")) from None
 
 
 class HealthHandler(CortexAPIHandler):
@@ -170,6 +204,32 @@ class QueriesHandler(CortexAPIHandler):
         self.answer({"queries": answer})
 
 
+class AgentHandler(CortexAPIHandler):
+    """``DELETE /cortex/api/agents/<id>``"""
+
+    @authenticated
+    @authorized
+    def delete(self, agent: str) -> None:
+        """Disconnect every connection of an agent."""
+        if not self.service.cortex.connections.disconnect(agent):
+            raise HTTPError(404, f"no such agent is connected: {agent}".replace("%", "%%"))
+        self.set_status(204)
+        self.finish()
+
+
+class TokensHandler(CortexAPIHandler):
+    """``POST /cortex/api/tokens``"""
+
+    @authenticated
+    @authorized
+    def post(self) -> None:
+        """Issue a token."""
+        request = self.read(TokenRequest)
+        token, bearer = self.service.tokens.issue(request.agent, self.current_user.username, request.max_age)
+        self.set_status(201)
+        self.answer(TokenAnswer(token, bearer.agent, bearer.expires_at))
+
+
 def routes(service: Service) -> list[tuple[str, type[JupyterHandler], dict[str, Any]]]:
     """The extension's URL patterns; Jupyter puts its base_url before them."""
     options = {"service": service}
@@ -177,5 +237,7 @@ def routes(service: Service) -> list[tuple[str, type[JupyterHandler], dict[str, 
         (r"/cortex/websocket/?", JupyterWebSocketHandler, options),
         (r"/cortex/api/health", HealthHandler, options),
         (r"/cortex/api/agents", AgentsHandler, options),
+        (r"/cortex/api/agents/([^/]+)", AgentHandler, options),
+        (r"/cortex/api/tokens", TokensHandler, options),
         (r"/cortex/api/queries", QueriesHandler, options),
     ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Mapping
 from typing import Annotated
@@ -21,6 +22,7 @@ from synapse.cortex import Authorizer, Cortex, HandlerAccess, Policies
 from synapse.handlers import HandlerRegistry, HandlerRunner
 from synapse.protocol import Serializer
 from synapse.server.auth import Identity
+from synapse.server.tokens import Bearer, Tokens
 from synapse.server.websocket import CLOSE_TIMEOUT, WebSocket
 from synapse.telemetry import Event
 
@@ -64,6 +66,8 @@ class Service:
         Handlers that a mere API key does not open.
     authorizer
         Decides on joins.
+    secret
+        What tokens are signed with; one of this process alone when absent.
     policies, settings
         The rules, and the rest.
     channels
@@ -85,6 +89,7 @@ class Service:
         handlers: Mapping[str, list[str]],
         trusted_handlers: list[str],
         authorizer: Authorizer,
+        secret: bytes | None = None,
         policies: Policies | None = None,
         settings: Settings | None = None,
         channels: Mapping[str, type[Channel]] | None = None,
@@ -93,6 +98,7 @@ class Service:
     ) -> None:
         loop = loop or asyncio.get_running_loop()
         self.settings = settings or Settings()
+        self.tokens = Tokens(secret or secrets.token_bytes(32))
         self.stopping = False
         self.started_at = time.time()
         names = {name for allowed in handlers.values() for name in allowed}
@@ -124,7 +130,7 @@ class Service:
         for name in self.runner.registry:
             self.runner.registry.get(name)
 
-    def connect(self, agreed: ServerProtocol, serializer: Serializer, identity: Identity | None) -> WebSocket:
+    def connect(self, agreed: ServerProtocol, serializer: Serializer, identity: Identity | Bearer | None) -> WebSocket:
         """Make the WebSocket of a connection whose handshake has agreed on extensions; a carrier feeds it."""
         protocol = ServerProtocol(state=State.OPEN, max_size=self.settings.max_message_bytes)
         protocol.extensions = agreed.extensions

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from itertools import count
 from typing import Any
 
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 Frame = list[Any]
@@ -54,6 +55,14 @@ class Phx:
         frame: Frame = json.loads(self.ws.recv(timeout=TIMEOUT))
         self.seen.append(frame)
         return frame
+
+    def close_code(self) -> int:
+        """Read until the server closes. Returns its close code."""
+        try:
+            while True:
+                self.receive()
+        except ConnectionClosed as closed:
+            return closed.rcvd.code if closed.rcvd else 1006
 
     def wait(self, wanted: Callable[[Frame], bool]) -> Frame:
         """Read until a frame is `wanted`."""
