@@ -7,7 +7,7 @@ clock and the transports.
 
 from synapse.channels.channel import Channel, MessageRef, Reply, Stop, error, ok
 from synapse.channels.endpoint import Clock, Endpoint, Routes
-from synapse.channels.presence import LocalPresence, Presence
+from synapse.channels.presence import LocalPresence, Metas, Presence
 from synapse.channels.pubsub import LocalPubSub, Message, PubSub, Subscriber
 from synapse.channels.socket import Socket, Transport
 
@@ -19,6 +19,7 @@ __all__ = [
     "LocalPubSub",
     "Message",
     "MessageRef",
+    "Metas",
     "Presence",
     "PubSub",
     "Reply",

@@ -1,6 +1,7 @@
 """Small static HTML for notebooks: works without JavaScript, in saved files, and in light and dark themes.
 
-Every value is escaped here, so callers hand in plain text.
+Every value is escaped here, so callers hand in plain text. The second colour in each pair is for pages without
+Jupyter's variables (VS Code, a saved page), whose background is not known: it must do on black and on white.
 """
 
 from __future__ import annotations
@@ -11,17 +12,17 @@ from html import escape
 
 _BOX = (
     "font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:var(--jp-ui-font-size1,13px);"
-    "color:var(--jp-ui-font-color1,#222);border:1px solid var(--jp-border-color2,#ddd);"
-    "border-left:3px solid {accent};border-radius:3px;padding:6px 10px;max-width:46em;overflow-x:auto"
+    "color:var(--jp-ui-font-color1,inherit);border:1px solid var(--jp-border-color2,#8886);"
+    "border-left:3px solid {accent};border-radius:3px;padding:6px 10px;margin:4px 0;max-width:46em;overflow-x:auto"
 )
-_DIM = "color:var(--jp-ui-font-color2,#777)"
+_DIM = "color:var(--jp-ui-font-color2,#888)"
 _CELL = "text-align:left;vertical-align:top;padding:1px 14px 1px 0;white-space:pre-wrap"
 _ACCENTS = {
     "good": "var(--jp-success-color1,#388e3c)",
     "bad": "var(--jp-error-color1,#d32f2f)",
     "busy": "var(--jp-brand-color1,#1976d2)",
     "odd": "var(--jp-warn-color1,#f57c00)",
-    "plain": "var(--jp-border-color1,#bbb)",
+    "plain": "var(--jp-border-color1,#999)",
 }
 _OF_STATUS = {
     "success": "good",
@@ -42,7 +43,8 @@ _OF_STATUS = {
 def card(title: str, status: str, fields: Iterable[tuple[str, object]], *, body: str = "") -> str:
     """A box with a title, a status that gives it its colour, and named fields. `body` is HTML already."""
     rows = "".join(
-        f'<tr><th style="{_CELL};{_DIM};font-weight:normal">{escape(name)}</th>'
+        # Jupyter's style stripes a table's rows; of two or three fields that is no help to the eye.
+        f'<tr style="background:transparent"><th style="{_CELL};{_DIM};font-weight:normal">{escape(name)}</th>'
         f'<td style="{_CELL}">{escape(short(value))}</td></tr>'
         for name, value in fields
     )

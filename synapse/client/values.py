@@ -11,6 +11,8 @@ from synapse.client import html
 from synapse.protocol import messages as wire
 
 Ending = Literal["success", "error", "timeout", "interrupted"]
+_brief = reprlib.Repr()
+_brief.maxstring = _brief.maxother = 200  # room for an error's reason, which is what one looks for
 
 
 class Thought(msgspec.Struct, frozen=True):
@@ -50,7 +52,7 @@ class Thought(msgspec.Struct, frozen=True):
         )
 
     def __repr__(self) -> str:
-        return f"Thought({self.type or 'thought'}: {reprlib.repr(self.content)})"
+        return f"Thought({self.type or 'thought'}: {_brief.repr(self.content)})"
 
     def _repr_html_(self) -> str:
         fields = [(name, value) for name, value in self.data.items() if name != "type"]
@@ -87,7 +89,7 @@ class Result(msgspec.Struct, frozen=True):
         return self.status == "success"
 
     def __repr__(self) -> str:
-        about = f"reason={self.reason!r}" if self.reason is not None else f"data={reprlib.repr(self.data)}"
+        about = f"reason={self.reason!r}" if self.reason is not None else f"data={_brief.repr(self.data)}"
         return f"Result({self.status} in {self.latency * 1e3:.1f} ms, {about})"
 
     def _repr_html_(self) -> str:

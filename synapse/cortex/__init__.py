@@ -5,18 +5,23 @@ interrupts them. Clock, runner and transports are handed in, so the same node ru
 virtual clock in tests, and in a simulation.
 """
 
+from synapse.cortex.absence import Absences
 from synapse.cortex.access import Authorizer, Denial, Grant, HandlerAccess, OpenDoor
-from synapse.cortex.channel import ROSTER, AuthorizedChannel, CortexChannel, RosterChannel
+from synapse.cortex.channel import AuthorizedChannel, CortexChannel, RosterChannel
 from synapse.cortex.connections import Connection, ConnectionManager
 from synapse.cortex.cortex import Cortex
 from synapse.cortex.interrupts import InterruptManager
 from synapse.cortex.job import Job, State, Timer
+from synapse.cortex.presence import ROSTER, AgentPresence
+from synapse.cortex.replay import Missed, ReplayBuffer
 from synapse.cortex.router import MessageRouter, topic_of
 from synapse.cortex.scheduler import Clock, Outlet, Policies, Refusal, Runner, Scheduler
 from synapse.cortex.socket import CortexSocket
 
 __all__ = [
     "ROSTER",
+    "Absences",
+    "AgentPresence",
     "AuthorizedChannel",
     "Authorizer",
     "Clock",
@@ -31,10 +36,12 @@ __all__ = [
     "InterruptManager",
     "Job",
     "MessageRouter",
+    "Missed",
     "OpenDoor",
     "Outlet",
     "Policies",
     "Refusal",
+    "ReplayBuffer",
     "RosterChannel",
     "Runner",
     "Scheduler",

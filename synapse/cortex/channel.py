@@ -12,14 +12,14 @@ from synapse.channels import Channel, MessageRef, Reply, Stop, error, ok
 from synapse.cortex.access import Denial, Grant
 from synapse.cortex.connections import Connection
 from synapse.cortex.job import Job
+from synapse.cortex.replay import Missed
 from synapse.cortex.scheduler import Refusal
-from synapse.protocol import Interrupt, InvalidMessage, Pong, Query, parse
+from synapse.protocol import Interrupt, InvalidMessage, Join, Pong, Query, Status, parse
 
 if TYPE_CHECKING:
     from synapse.cortex.cortex import Cortex
     from synapse.cortex.socket import CortexSocket
 
-ROSTER = "cortex:presence"
 RESERVED_AGENTS = frozenset({"presence", "monitor"})
 
 
@@ -55,30 +55,44 @@ class AuthorizedChannel(Channel):
 class CortexChannel(AuthorizedChannel):
     """``cortex:<agent_id>``: one connection of one agent."""
 
+    _missed: Missed | None = None  # between a resuming join and its end
+
     def join(self, payload: Any) -> Reply:
-        if problem := _bad_agent_id(self.agent):
-            return error(problem, field="topic")
+        if complaint := _bad_agent_id(self.agent):
+            return error(complaint, field="topic")
         reply = super().join(payload)
-        return ok({"agent_id": self.agent}) if reply.status == "ok" else reply
+        if reply.status != "ok":
+            return reply
+        try:
+            return ok({"agent_id": self.agent, **self._resume(payload)})
+        except InvalidMessage as problem:
+            return _invalid(problem)
+
+    def _resume(self, payload: Any) -> dict[str, Any]:
+        """What the join's reply says of resuming: nothing to those who have not asked."""
+        if not isinstance(payload, dict) or payload.get("resume") is None:
+            return {}
+        seen = parse(Join, payload).resume or {}
+        self._missed = self.cortex.absences.keep_stream(self.agent).missed(seen, self.cortex.clock.time())
+        return {"resume": {"unknown": self._missed.unknown, "gaps": self._missed.gaps}}
 
     def joined(self) -> None:
         cortex = self.cortex
         now = cortex.unix_time()
         cortex.arrived(self, Connection(self.connection.id, self.agent, self.grant.key, now))
+        if self._missed is not None:
+            for message in self._missed.messages:
+                self.handle_info(message)
+            self._missed = None
         self.appear(now)
 
     def appear(self, now: float) -> None:
         """Be present, and learn who else is. `now` is Unix time in s."""
-        meta = {"online_at": int(now), "status": "active"}
-        presence = self.socket.endpoint.presence
-        presence.track(self.topic, self.agent, meta, self)
-        presence.track(ROSTER, self.agent, meta, self)
-        self.push("presence_state", presence.list(self.topic))
+        self.cortex.presence.track(self.agent, self, now)
+        self.push("presence_state", self.socket.endpoint.presence.list(self.topic))
 
     def terminate(self, reason: str) -> None:
-        presence = self.socket.endpoint.presence
-        presence.untrack(self.topic, self.agent, self)
-        presence.untrack(ROSTER, self.agent, self)
+        self.cortex.presence.untrack(self.agent, self)
         self.cortex.departed(self, reason)
 
     def handle_in(self, event: str, payload: Any, ref: MessageRef) -> Reply | Stop | None:
@@ -91,8 +105,10 @@ class CortexChannel(AuthorizedChannel):
                     return None
                 case "ping":
                     return self._ping()
+                case "status":
+                    return self._status(payload)
         except InvalidMessage as problem:
-            return error(problem.reason, **({} if problem.field is None else {"field": problem.field}))
+            return _invalid(problem)
         return super().handle_in(event, payload, ref)
 
     def _query(self, payload: Any) -> Reply:
@@ -125,12 +141,19 @@ class CortexChannel(AuthorizedChannel):
         self.push("pong", Pong(timestamp))
         return ok({"pong": timestamp})
 
+    def _status(self, payload: Any) -> Reply:
+        message = parse(Status, payload)
+        changes = {name: value for name in ("status", "load") if (value := getattr(message, name)) is not None}
+        if changes:
+            self.cortex.presence.update(self.agent, self, changes)
+        return ok()
+
 
 class RosterChannel(AuthorizedChannel):
     """``cortex:presence``: who is here, of all agents. Read-only; a member does not itself appear."""
 
     def joined(self) -> None:
-        self.push("presence_state", self.socket.endpoint.presence.list(ROSTER))
+        self.push("presence_state", self.cortex.presence.list())
 
 
 def _bad_agent_id(agent: str) -> str | None:
@@ -139,6 +162,10 @@ def _bad_agent_id(agent: str) -> str | None:
     if not 1 <= len(agent) <= 255 or not agent.isprintable():
         return "invalid agent_id: 1 to 255 printable characters"
     return None
+
+
+def _invalid(problem: InvalidMessage) -> Reply:
+    return error(problem.reason, **({} if problem.field is None else {"field": problem.field}))
 
 
 def _refused(refusal: Refusal) -> Reply:

@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
-from synapse.channels import Channel, Endpoint, LocalPresence, LocalPubSub, Presence, PubSub, Transport
+from synapse.channels import Channel, Endpoint, LocalPresence, LocalPubSub, Message, Presence, PubSub, Transport
+from synapse.cortex.absence import Absences
 from synapse.cortex.access import Authorizer, HandlerAccess, OpenDoor
-from synapse.cortex.channel import ROSTER, CortexChannel, RosterChannel
+from synapse.cortex.channel import CortexChannel, RosterChannel
 from synapse.cortex.connections import Connection, ConnectionManager
 from synapse.cortex.interrupts import InterruptManager
-from synapse.cortex.job import Job, Timer
+from synapse.cortex.job import Job
+from synapse.cortex.presence import ROSTER, AgentPresence, LoadGauge
 from synapse.cortex.router import MessageRouter
 from synapse.cortex.scheduler import Clock, Policies, Refusal, Runner, Scheduler
 from synapse.cortex.socket import CortexSocket
@@ -51,6 +53,8 @@ class Cortex:
     linger
         How long (s) the queries of an agent without a connection go on before they are interrupted with
         the reason ``agent_gone``.
+    grace
+        How long (s) the stream of an agent without a connection is kept, for it to resume.
     node
         This node's name in events.
     """
@@ -68,12 +72,12 @@ class Cortex:
         pubsub: PubSub | None = None,
         presence: Presence | None = None,
         linger: float = 30.0,
+        grace: float = 30.0,
         node: str = "local",
     ) -> None:
         self.clock = clock
         self.epoch = epoch
         self.node = node
-        self.linger = linger
         self.authorizer = authorizer or OpenDoor()
         self.handlers = handlers or HandlerAccess({"*": ["echo"]})
         self.bus = events.Bus()
@@ -82,13 +86,15 @@ class Cortex:
             presence = LocalPresence(pubsub, clock.call_later, node, self._presence_changed)
         routes: dict[str, type[Channel]] = {"cortex:*": CortexChannel, ROSTER: RosterChannel, **(channels or {})}
         self.endpoint = Endpoint(clock, routes, pubsub, presence)
+        self.presence = AgentPresence(presence)
         self.connections = ConnectionManager()
         self.router = MessageRouter(pubsub)
         self.scheduler = Scheduler(clock, runner, self, policies, self.bus, node)
         self.interrupts = InterruptManager(self.scheduler.interrupt)
         self.sockets: dict[int, CortexSocket] = {}
+        self.absences = Absences(clock, linger, grace, self.interrupts)
+        self.load = LoadGauge(clock, self.presence, self._load_of)
         self._numbers = count(1)
-        self._gone: dict[str, Timer] = {}
 
     def __repr__(self) -> str:
         agents, connections = self.connections.count(), len(self.sockets)
@@ -115,9 +121,8 @@ class Cortex:
         self.scheduler.interrupt_all("shutting_down")
         for socket in list(self.sockets.values()):
             socket.close(code, reason)
-        for timer in self._gone.values():
-            timer.cancel()
-        self._gone.clear()
+        self.absences.close()
+        self.load.close()
 
     def unix_time(self) -> float:
         """Now, as Unix time in s."""
@@ -141,14 +146,16 @@ class Cortex:
         refusal = self.scheduler.submit(job)
         if refusal is not None:
             self.interrupts.unregister(job)
-        return refusal
+            return refusal
+        if (buffer := self.absences.buffers.get(job.agent)) is not None:
+            buffer.begin(job.ref)
+        self.load.changed(job.agent)
+        return None
 
     def arrived(self, channel: CortexChannel, connection: Connection) -> None:
         """An agent has joined by a channel."""
         self.connections.track(channel, connection)
-        timer = self._gone.pop(connection.agent, None)
-        if timer is not None:
-            timer.cancel()
+        self.absences.returned(connection.agent)
         if self.bus.listeners:
             self.bus.emit(events.Joined(self.clock.time(), self.node, connection.agent, connection.id))
 
@@ -158,8 +165,8 @@ class Cortex:
         connection = self.connections.untrack(agent, channel)
         if connection is None:
             return
-        if not self.connections.get(agent) and self.interrupts.of_agent(agent):
-            self._gone[agent] = self.clock.call_later(self.linger, lambda: self._give_up(agent))
+        if not self.connections.get(agent):
+            self.absences.left(agent)
         if self.bus.listeners:
             self.bus.emit(events.Left(self.clock.time(), self.node, agent, connection.id, reason))
 
@@ -183,30 +190,35 @@ class Cortex:
 
     def thought(self, job: Job, thought: Any) -> None:
         """Deliver a thought to its agent."""
-        self.router.broadcast_thought(job.agent, job.ref, thought, self.unix_ms())
+        buffer = self.absences.buffers.get(job.agent) if self.absences.buffers else None
+        if buffer is None:
+            self.router.broadcast_thought(job.agent, job.ref, thought, self.unix_ms())
+            return
+        seq = job.thoughts + 1
+        buffer.thought(job.ref, seq, self.router.broadcast_thought(job.agent, job.ref, thought, self.unix_ms(), seq))
 
     def ended(self, job: Job, data: Any) -> None:
         """Deliver an ending to its agent."""
         self.interrupts.unregister(job)
         try:
-            self._tell_ending(job, data)
+            ending = self._tell_ending(job, data)
         except Exception:
             log.exception("the ending of %r has no JSON form", job)
             job.status, job.reason = "error", "result has no JSON form"
-            self._tell_ending(job, {"reason": job.reason})
-        if job.agent in self._gone and not self.interrupts.of_agent(job.agent):
-            self._gone.pop(job.agent).cancel()
+            ending = self._tell_ending(job, {"reason": job.reason})
+        if (buffer := self.absences.buffers.get(job.agent)) is not None:
+            buffer.ending(job.ref, ending, self.clock.time())
+        self.absences.query_ended(job.agent)
+        self.load.changed(job.agent)
 
-    def _tell_ending(self, job: Job, data: Any) -> None:
+    def _tell_ending(self, job: Job, data: Any) -> Message:
         if job.status == "interrupted":
-            self.router.broadcast_interrupted(job.agent, job.ref, job.reason or "")
-        else:
-            latency_ms = round(((job.finished or job.submitted) - job.submitted) * 1000, 3)
-            self.router.broadcast_result(job.agent, job.ref, job.status, data, latency_ms)  # type: ignore[arg-type]
+            return self.router.broadcast_interrupted(job.agent, job.ref, job.reason or "")
+        latency_ms = round(((job.finished or job.submitted) - job.submitted) * 1000, 3)
+        return self.router.broadcast_result(job.agent, job.ref, job.status, data, latency_ms)  # type: ignore[arg-type]
 
-    def _give_up(self, agent: str) -> None:
-        self._gone.pop(agent, None)
-        self.interrupts.signal_all(agent, "agent_gone")
+    def _load_of(self, agent: str) -> float:
+        return len(self.interrupts.of_agent(agent)) / self.scheduler.limit
 
     def _presence_changed(self, topic: str, joins: int, leaves: int) -> None:
         if self.bus.listeners:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from synapse.channels import Message, PubSub, Subscriber
-from synapse.protocol import Error, Interrupted, Result, Status, Thought
+from synapse.protocol import Error, Interrupted, Outcome, Result, Thought
 
 
 def topic_of(agent: str) -> str:
@@ -21,7 +21,7 @@ def topic_of(agent: str) -> str:
 
 
 class MessageRouter:
-    """Publishes the cortex protocol's messages."""
+    """Publishes the cortex protocol's messages, and returns what it published where that may be sent again."""
 
     def __init__(self, pubsub: PubSub) -> None:
         self._pubsub = pubsub
@@ -34,17 +34,17 @@ class MessageRouter:
         """Hear no more."""
         self._pubsub.unsubscribe(topic_of(agent), subscriber)
 
-    def broadcast_thought(self, agent: str, ref: str, thought: Any, timestamp: int) -> None:
+    def broadcast_thought(self, agent: str, ref: str, thought: Any, timestamp: int, seq: int | None = None) -> Message:
         """One step of a query; `timestamp` is Unix time in ms. Raises TypeError if it has no JSON form."""
-        self._publish(agent, "thought", Thought(thought, ref, timestamp))
+        return self._publish(agent, "thought", Thought(thought, ref, timestamp, seq))
 
-    def broadcast_result(self, agent: str, ref: str, status: Status, data: Any, latency_ms: float) -> None:
+    def broadcast_result(self, agent: str, ref: str, status: Outcome, data: Any, latency_ms: float) -> Message:
         """The ending of a query. Raises TypeError if the data have no JSON form."""
-        self._publish(agent, "result", Result(ref, status, data, latency_ms))
+        return self._publish(agent, "result", Result(ref, status, data, latency_ms))
 
-    def broadcast_interrupted(self, agent: str, ref: str, reason: str) -> None:
+    def broadcast_interrupted(self, agent: str, ref: str, reason: str) -> Message:
         """The ending of an interrupted query."""
-        self._publish(agent, "interrupted", Interrupted(ref, reason))
+        return self._publish(agent, "interrupted", Interrupted(ref, reason))
 
     def broadcast_error(self, agent: str, error: Error) -> None:
         """Something went wrong that belongs to no one message of the agent's."""
@@ -54,5 +54,7 @@ class MessageRouter:
         """News from the server itself."""
         self._publish(agent, event, payload)
 
-    def _publish(self, agent: str, event: str, payload: Any) -> None:
-        self._pubsub.publish(Message(topic_of(agent), event, payload))
+    def _publish(self, agent: str, event: str, payload: Any) -> Message:
+        message = Message(topic_of(agent), event, payload)
+        self._pubsub.publish(message)
+        return message

@@ -48,7 +48,7 @@ class Encoded:
     def __init__(self, data: bytes, binary: bool = False) -> None:
         self.data = data
         self.binary = binary
-        self.framed: dict[bool, bytes] = {}
+        self.framed: dict[int, bytes] = {}
 
     def __len__(self) -> int:
         return len(self.data)

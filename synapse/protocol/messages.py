@@ -17,7 +17,7 @@ from synapse.protocol.errors import InvalidMessage
 Ref = Annotated[str, Meta(min_length=1, max_length=255)]
 Priority = Annotated[int, Meta(ge=0, le=9)]
 Milliseconds = Annotated[int, Meta(ge=1, le=86_400_000)]
-Status = Literal["success", "error", "timeout"]
+Outcome = Literal["success", "error", "timeout"]
 
 
 class Query(msgspec.Struct, frozen=True):
@@ -47,6 +47,26 @@ class Query(msgspec.Struct, frozen=True):
     attempt: Annotated[int, Meta(ge=1, le=1_000_000)] = 1
 
 
+class Join(msgspec.Struct, frozen=True):
+    """The payload of an agent's ``phx_join``, as far as it is not about who it is.
+
+    Parameters
+    ----------
+    resume
+        By ref of a query, the `seq` of the last thought that the agent has seen (0 for none). Its presence,
+        even empty, asks for a stream that can be resumed: thoughts then carry `seq`.
+    """
+
+    resume: Annotated[dict[Ref, Annotated[int, Meta(ge=0)]], Meta(max_length=10_000)] | None = None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """``status``, client to server: what the agent is up to, and how busy it is (0 to 1)."""
+
+    status: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    load: Annotated[float, Meta(ge=0, le=1)] | None = None
+
+
 class Interrupt(msgspec.Struct, frozen=True):
     """``interrupt``, client to server: stop a running query of this agent."""
 
@@ -67,7 +87,7 @@ class Result(msgspec.Struct, frozen=True):
     """``result``, server to client: the ending of a query. `latency_ms` runs from its submission."""
 
     ref: str
-    status: Status
+    status: Outcome
     data: Any
     latency_ms: float
 

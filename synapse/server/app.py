@@ -95,6 +95,9 @@ class SynapseApp(ExtensionApp):
     linger = Float(
         30.0, help="Seconds that the queries of an agent without a connection go on before they are interrupted."
     ).tag(config=True)
+    resume_grace = Float(
+        30.0, help="Seconds that the stream of an agent without a connection is kept, for it to come back and resume."
+    ).tag(config=True)
     stop_grace = Float(3.0, help="Seconds that running queries have to end when the server stops.").tag(config=True)
     record = Unicode("", help="A folder for a Parquet trace of all queries; nothing is recorded when empty.").tag(
         config=True

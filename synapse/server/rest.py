@@ -56,6 +56,15 @@ class JupyterWebSocketHandler(JupyterHandler):
         else:
             await open_websocket(self, self.service, bearer or await self._identity())
 
+    def check_xsrf_cookie(self) -> None:
+        """Nothing to check: only an upgrade does anything here, and no form can ask for one."""
+
+    @allow_unauthenticated
+    async def _no_upgrade(self) -> None:
+        refuse(self, 400)
+
+    head = post = put = patch = delete = options = _no_upgrade
+
     async def _identity(self) -> Identity | None:
         user = self.current_user
         if user is None:

@@ -44,6 +44,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Whether permessage-deflate is offered, always without context takeover.
     linger
         Seconds that the queries of an agent without a connection go on.
+    resume_grace
+        Seconds that its stream is kept, for it to come back and resume.
     stop_grace
         Seconds that running queries have to end on their own when the service stops.
     """
@@ -52,6 +54,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     max_message_bytes: Annotated[int, Meta(ge=1024)] = 2**20
     compression: bool = False
     linger: Annotated[float, Meta(ge=0)] = 30.0
+    resume_grace: Annotated[float, Meta(ge=0)] = 30.0
     stop_grace: Annotated[float, Meta(ge=0)] = 3.0
 
 
@@ -112,6 +115,7 @@ class Service:
             handlers=HandlerAccess(handlers, trusted_handlers),
             channels=channels,
             linger=self.settings.linger,
+            grace=self.settings.resume_grace,
             node=node,
         )
         self.runner.bind(self.cortex.scheduler)

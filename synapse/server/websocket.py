@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
+from websockets.extensions.permessage_deflate import PerMessageDeflate
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT = 2.0  # s a peer has to finish the closing handshake
 IDLE_CLOSE_CODE = 1002  # what Phoenix on Bandit closes an idle connection with
-INTERNAL_ERROR = 1011
+INVALID_DATA, INTERNAL_ERROR = 1007, 1011
 
 
 class Carrier(Protocol):
@@ -60,8 +61,9 @@ class WebSocket:
     """
 
     __slots__ = (
+        "_binary",
         "_closing",
-        "_compressed",
+        "_compression",
         "_deadline",
         "_fragments",
         "_heard",
@@ -86,10 +88,11 @@ class WebSocket:
     ) -> None:
         self._protocol = protocol
         self._loop = loop
-        self._compressed = bool(protocol.extensions)
+        self._compression = _compression(protocol)
         self._timeout = idle_timeout
         self._on_lost = on_lost
-        self._fragments: list[bytes] = []
+        self._fragments = bytearray()
+        self._binary = False
         self._closing = False
         self._heard = loop.time()
         self._idle: asyncio.TimerHandle | None = loop.call_later(idle_timeout, self._check_idle)
@@ -106,7 +109,7 @@ class WebSocket:
             for frame in cast("list[Frame]", protocol.events_received()):
                 opcode = frame.opcode
                 if frame.fin and (opcode is Opcode.TEXT or opcode is Opcode.BINARY):
-                    self.socket.receive(frame.data, opcode is Opcode.BINARY)
+                    self._message(cast("bytes", frame.data), opcode is Opcode.BINARY)
                 else:
                     self._other(frame)
         except Exception:
@@ -119,6 +122,8 @@ class WebSocket:
     def flush(self) -> None:
         """The peer takes bytes again: write what waits for it."""
         self.socket.flush()
+        if self._protocol.writes and self.writable:
+            self._write_protocol()
 
     def lost(self, reason: str) -> None:
         """The connection is no more."""
@@ -138,14 +143,14 @@ class WebSocket:
 
     def send(self, messages: list[Encoded]) -> None:
         """Write messages, each a frame of its own, in one write."""
-        compressed = self._compressed
+        compression = self._compression
         frames = []
         for message in messages:
-            framed = message.framed.get(compressed)
+            framed = message.framed.get(compression)
             if framed is None:
                 opcode = Opcode.BINARY if message.binary else Opcode.TEXT
                 framed = Frame(opcode, message.data).serialize(mask=False, extensions=self._protocol.extensions)
-                message.framed[compressed] = framed
+                message.framed[compression] = framed
             frames.append(framed)
         self.carrier.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
@@ -161,21 +166,32 @@ class WebSocket:
 
     # Inner workings
 
+    def _message(self, data: bytes, binary: bool) -> None:
+        """Hand on a whole message. Text must be UTF-8, also where no one will look (RFC 6455, 8.1)."""
+        if binary or data.isascii() or _is_utf8(data):
+            self.socket.receive(data, binary)
+        else:
+            self.socket.close(INVALID_DATA, "text that is not UTF-8")
+
     def _other(self, frame: Frame) -> None:
         """Take a frame that is no whole message: a fragment, or a control frame the protocol has answered."""
         if frame.opcode is Opcode.CLOSE:
+            self.socket.flush()  # what came before it is answered
             self.socket.closed("closed")
         elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            if not self._fragments:
-                self._fragments.append(b"b" if frame.opcode is Opcode.BINARY else b"t")
-            self._fragments.append(bytes(frame.data))
+            if frame.opcode is not Opcode.CONT:
+                self._fragments = bytearray()
+                self._binary = frame.opcode is Opcode.BINARY
+            self._fragments += frame.data
             if frame.fin:
-                kind, *parts = self._fragments
-                self._fragments = []
-                self.socket.receive(b"".join(parts), kind == b"b")
+                data, self._fragments = bytes(self._fragments), bytearray()
+                self._message(data, self._binary)
 
     def _write_protocol(self) -> None:
         """Write what the protocol itself has to say: pongs, close frames, the end."""
+        if self._protocol.state is State.OPEN and not self.carrier.writable:
+            del self._protocol.writes[:-1]  # pongs: for a peer that lags the latest will do (RFC 6455, 5.5.3)
+            return
         for data in self._protocol.data_to_send():
             if data:
                 self.carrier.write(data)
@@ -187,6 +203,8 @@ class WebSocket:
     def _end_soon(self) -> None:
         if self._deadline is None:
             self._deadline = self._loop.call_later(CLOSE_TIMEOUT, self.carrier.abort)
+            # Its channels end now, not when the peer lets go; soon, as one of them may be what is closing it.
+            self._loop.call_soon(self.socket.closed, "closed")
 
     def _check_idle(self) -> None:
         left = self._heard + self._timeout - self._loop.time()
@@ -195,3 +213,17 @@ class WebSocket:
         else:
             self._idle = None
             self.socket.close(IDLE_CLOSE_CODE, "idle")
+
+
+def _compression(protocol: ServerProtocol) -> int:
+    """What a frame's bytes depend on besides its message: 0 for no compression, else the bits of the window."""
+    deflate = (each for each in protocol.extensions if isinstance(each, PerMessageDeflate))
+    return next((each.local_max_window_bits for each in deflate), 0)
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -43,8 +43,8 @@ class TestReplies:
         assert peer.take() == []
         channel = peer.socket.channels["room:lobby"]
         assert isinstance(channel, Room)
-        for ref in reversed(channel.later):
-            channel.reply(ref, ok(ref.ref))
+        for later in reversed(channel.later):
+            channel.reply(later, ok(later.ref))
         assert peer.take() == [
             Frame("1", ref, "room:lobby", "phx_reply", {"status": "ok", "response": ref}) for ref in ("b", "a")
         ]

@@ -106,6 +106,7 @@ class TestUpdate:
         old = desk.presence.track(TOPIC, "a", {"status": "active", "load": 0}, "owner")
         desk.diffs()
         new = desk.presence.update(TOPIC, "a", "owner", {"status": "busy"})
+        assert new is not None
         assert new == {"status": "busy", "load": 0, "phx_ref": new["phx_ref"], "phx_ref_prev": old["phx_ref"]}
         assert desk.diffs() == [{"joins": {"a": {"metas": [new]}}, "leaves": {"a": {"metas": [old]}}}]
 

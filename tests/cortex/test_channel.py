@@ -156,6 +156,24 @@ class TestQuery:
         node.runner.finish("q1")
         agent.query("q1")
 
+    @pytest.mark.parametrize("ending", ["success", "timeout", "interrupted", "overloaded"])
+    def test_every_ending_makes_its_ref_free(self, ending: str) -> None:
+        node = Node(policies=Policies(Priority(1), Fixed(1)))
+        agent = node.agent("a")
+        if ending == "overloaded":
+            agent.query("runs")
+        agent.query("q1", timeout=1000)
+        match ending:
+            case "success":
+                node.runner.finish("q1")
+            case "timeout":
+                node.settle(1)
+            case "interrupted":
+                agent.interrupt("q1")
+            case "overloaded":
+                agent.query("better", priority=0)
+        assert node.cortex.interrupts.find("a", "q1") is None
+
     def test_two_agents_may_use_the_same_ref(self) -> None:
         node = Node()
         a, b = node.agent("a"), node.agent("b")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ class Desk:
         self.runner.scheduler = self.scheduler
         self.thoughts: list[tuple[str, Any]] = []
         self.endings: list[tuple[str, str | None, str | None, Any]] = []
+        self.then: Callable[[], object] | None = None  # what to do in the moment of the next ending
 
     def thought(self, job: Job, thought: Any) -> None:
         if thought is object:
@@ -40,6 +42,9 @@ class Desk:
     def ended(self, job: Job, data: Any) -> None:
         assert job.state is State.ENDED
         self.endings.append((job.ref, job.status, job.reason, data))
+        if self.then is not None:
+            then, self.then = self.then, None
+            then()
 
     def submit(self, ref: str, priority: int = 5, timeout: float | None = None) -> Job:
         """Submit what must be accepted."""
@@ -151,6 +156,15 @@ class TestOrder:
         desk.runner.finish("q1")
         desk.submit("q4")
         assert (desk.running, desk.counts) == (["q2", "q3"], (2, 1))
+
+    def test_no_agent_overtakes_by_asking_again_in_the_moment_of_its_ending(self) -> None:
+        """Simulated agents do: the slot is free then, but others have waited for it."""
+        desk = Desk(limit=1)
+        desk.submit("q1")
+        desk.submit("waits")
+        desk.then = lambda: desk.submit("asks again")
+        desk.runner.finish("q1")
+        assert (desk.running, desk.counts) == (["waits"], (1, 1))
 
     @pytest.mark.parametrize("ending", ["finish", "timeout", "interrupt"])
     def test_every_ending_frees_the_slot(self, ending: str) -> None:

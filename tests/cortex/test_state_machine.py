@@ -24,13 +24,13 @@ from tests.support.node import Node
 from tests.support.peer import PRESENCE, Peer, timeless
 from tests.support.presence import refs, sync
 
-SLOTS, PLACES, PATIENCE, LINGER = 2, 2, 30.0, 5.0
+SLOTS, PLACES, PATIENCE, LINGER = 2, 1, 30.0, 5.0
 INSTANT = 0.001  # s between steps, so that no two deadlines fall together
 
 Heard = tuple[str, str, Any]  # topic, event, payload
 
 agents = st.sampled_from(["a", "b"])
-names = st.sampled_from(["q1", "q2", "q3", "q4"])
+names = st.sampled_from([f"q{number}" for number in range(6)])
 asked = st.tuples(names, st.integers(4, 6), st.sampled_from([1000, 8000, None]))  # ref, priority, timeout
 
 
@@ -167,7 +167,9 @@ class CoreAgainstModel(RuleBasedStateMachine):
         self.views: dict[tuple[int, str], dict[str, Any]] = {}
         self.shuts_down = False
 
-    @initialize(shuts_down=st.booleans(), queries=st.lists(asked, min_size=2, max_size=6))
+    @initialize(
+        shuts_down=st.booleans(), queries=st.lists(asked, min_size=3, max_size=6, unique_by=lambda query: query[0])
+    )
     def begin(self, shuts_down: bool, queries: list[tuple[str, int, int | None]]) -> None:
         """With two connections of one agent and something to do."""
         self.shuts_down = shuts_down
@@ -399,7 +401,7 @@ class CoreAgainstModel(RuleBasedStateMachine):
             agent: len(members) for agent, members in model.members.items()
         }
         assert len(cortex.sockets) == len(self.peers)
-        assert self.node.clock.pending == len(model.queries) + len(model.absent)
+        assert self.node.timers == len(model.queries) + len(model.absent)
 
     @invariant()
     def everybody_knows_who_is_here(self) -> None:

@@ -24,7 +24,7 @@ from synapse.protocol import (
 )
 from tests.support.strategies import json_values
 
-ALL = [Query, Interrupt, Ping, Pong, Thought, Result, Interrupted, Error]
+ALL: list[Any] = [Query, Interrupt, Ping, Pong, Thought, Result, Interrupted, Error]
 
 
 class TestQuery:
@@ -129,7 +129,8 @@ class TestOthers:
         [Result("q1", "success", {"n": [1]}, 2.5), Interrupted("q1", "bored"), Pong(17), Thought("hm", "q1", 17, 3)],
     )
     def test_what_a_server_sends_a_client_can_parse(self, message: msgspec.Struct) -> None:
-        assert parse(type(message), json.loads(encode_json(message))) == message
+        kind: Any = type(message)
+        assert parse(kind, json.loads(encode_json(message))) == message
 
     @pytest.mark.parametrize("kind", ALL)
     def test_a_message_never_changes(self, kind: type[msgspec.Struct]) -> None:

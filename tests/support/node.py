@@ -53,11 +53,17 @@ class Node(Host):
         """The telemetry of these kinds."""
         return [event for event in self.events if isinstance(event, kinds)]
 
+    @property
+    def timers(self) -> int:
+        """Timers that are pending, but for the one look at loads that may be due within a second."""
+        return self.clock.pending - self.cortex.load.due
+
     def leftovers(self) -> dict[str, int]:
         """What is still there of anybody: nothing, when all have gone and nothing was forgotten."""
         cortex, endpoint = self.cortex, self.cortex.endpoint
         tables = {
-            "timers": self.clock.pending,
+            "timers": self.timers,
+            "streams": len(cortex.absences.buffers),
             "jobs": len(self.runner.running),
             "slots": cortex.scheduler.running,
             "queue": cortex.scheduler.waiting,
