@@ -250,6 +250,9 @@ class Connection:
     def _misunderstood(self, event: news.Misunderstood) -> None:
         log.warning("ignored %s on %s: %s", event.event, event.topic, event.problem)
 
+    def _gap(self, event: news.Gap) -> None:
+        log.warning("query %s: thoughts %d to %d were lost in a drop", event.ref, event.seen + 1, event.first - 1)
+
     def _open_link(self, _event: news.OpenSocket) -> None:
         link = self._link = Link(self._target, self)
         self._links.add(link)
@@ -274,6 +277,7 @@ _HEAR: dict[type[news.Event], Callable[[Connection, Any], None]] = {
     news.PresenceChanged: Connection._presence_changed,
     news.Closed: Connection._was_closed,
     news.Misunderstood: Connection._misunderstood,
+    news.Gap: Connection._gap,
     news.OpenSocket: Connection._open_link,
     news.CloseSocket: Connection._close_link,
 }

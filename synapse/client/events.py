@@ -87,6 +87,14 @@ class Thinking(msgspec.Struct, frozen=True):
     thought: Thought
 
 
+class Gap(msgspec.Struct, frozen=True):
+    """After a drop the server could not send all that was missed: thoughts after `seen` and before `first` are gone."""
+
+    ref: str
+    seen: int
+    first: int
+
+
 class Ended(msgspec.Struct, frozen=True):
     """The ending of one of our queries."""
 
@@ -135,6 +143,7 @@ Event = (
     | Refused
     | Thinking
     | Ended
+    | Gap
     | Lost
     | PresenceChanged
     | Pushed

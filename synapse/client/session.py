@@ -13,17 +13,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from itertools import count
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
-from synapse.client.channel import Channel, Push, reason_of
+from synapse.client.channel import Channel, Push
 from synapse.client.errors import AgentClosed, BufferFull
 from synapse.client.events import (
     Accepted,
     Closed,
     Ended,
     Event,
+    Gap,
     Joined,
     JoinRefused,
     Lost,
@@ -36,14 +37,14 @@ from synapse.client.events import (
     Thinking,
 )
 from synapse.client.presence import Presence, Roster
+from synapse.client.reading import Resumed, read, read_error, read_resumed
 from synapse.client.settings import Settings
 from synapse.client.socket import Socket
 from synapse.client.timers import Timer
 from synapse.client.values import Result, Thought
-from synapse.protocol import Encoded, Error, InvalidMessage
+from synapse.protocol import Encoded, InvalidMessage
 from synapse.protocol import messages as wire
 
-M = TypeVar("M", bound=msgspec.Struct)
 ROSTER = "cortex:presence"
 HOPELESS = frozenset({"unauthorized", "api_key required"})  # a retry with the same credentials cannot help
 
@@ -51,10 +52,12 @@ HOPELESS = frozenset({"unauthorized", "api_key required"})  # a retry with the s
 class _Query:
     """A query without an ending yet."""
 
-    __slots__ = ("accepted", "asked", "deadline", "patience", "push", "ref", "stopping")
+    __slots__ = ("accepted", "asked", "deadline", "message", "patience", "push", "ref", "seen", "stopping")
 
-    def __init__(self, ref: str, patience: float, asked: float) -> None:
-        self.ref = ref
+    def __init__(self, message: wire.Query, patience: float, asked: float) -> None:
+        self.ref = message.ref
+        self.message = message
+        self.seen = 0  # the seq of its last thought, where the server numbers them
         self.patience = patience
         self.asked = asked
         self.accepted = False
@@ -187,10 +190,8 @@ class Session:
         if len(self._queries) >= self.settings.max_pending:
             raise BufferFull(self.settings.max_pending)
         patience = self.settings.patience if message.timeout is None else message.timeout / 1e3
-        query = _Query(message.ref, patience, now)
-        payload = {name: value for name, value in msgspec.structs.asdict(message).items() if value is not None}
-        done = partial(self._query_replied, query)
-        query.push = self._channel.push("query", payload, done, now)
+        query = _Query(message, patience, now)
+        self._send(query, now)
         self._queries[message.ref] = query
 
     def interrupt(self, ref: str, reason: str, now: float) -> bool:
@@ -251,15 +252,19 @@ class Session:
     # what the channels tell (their Listener)
 
     def join_payload(self, channel: Channel) -> dict[str, Any]:
-        # An agent that resumes adds {"resume": {ref: last_seq}} for self._queries here, on its own topic.
         if presence := self._presence.get(channel.topic):
             presence.joining()
-        return {} if self._api_key is None else {"api_key": self._api_key}
+        payload: dict[str, Any] = {} if self._api_key is None else {"api_key": self._api_key}
+        if channel is self._channel and self.settings.resume:
+            payload["resume"] = {query.ref: query.seen for query in self._queries.values() if query.push is None}
+        return payload
 
     def joined(self, channel: Channel, response: Any, now: float) -> None:
         if channel is self._channel:
             self._ever_joined = True
             self._socket.works(now)
+            if (resumed := read_resumed(response)) is not None:
+                self._resume(resumed, now)
         self._events.append(Joined(channel.topic, response))
 
     def refused(self, channel: Channel, reason: str, now: float) -> None:
@@ -310,20 +315,43 @@ class Session:
         A stream reaches every connection of the agent, so refs that are not ours are normal.
         """
         if event == "thought":
-            thought = _read(wire.Thought, payload)
-            if query := self._queries.get(thought.ref):
+            thought = read(wire.Thought, payload)
+            query = self._queries.get(thought.ref)
+            if query is not None and (thought.seq is None or thought.seq > query.seen):
+                query.seen = thought.seq or 0
                 self._accept(query)
                 self._events.append(Thinking(Thought.from_wire(thought)))
         elif event == "result":
-            result = _read(wire.Result, payload)
+            result = read(wire.Result, payload)
             self._end(Result(result.ref, result.status, result.data, result.latency_ms / 1e3))
         elif event == "interrupted":
-            stopped = _read(wire.Interrupted, payload)
+            stopped = read(wire.Interrupted, payload)
             if query := self._queries.get(stopped.ref):
                 self._end(Result(stopped.ref, "interrupted", None, now - query.asked, stopped.reason))
         else:
             return event == "pong"  # a ping's reply says the same
         return True
+
+    def _send(self, query: _Query, now: float) -> None:
+        fields = msgspec.structs.asdict(query.message)
+        payload = {name: value for name, value in fields.items() if value is not None}
+        query.push = self._channel.push("query", payload, partial(self._query_replied, query), now)
+
+    def _resume(self, resumed: Resumed, now: float) -> None:
+        """The server goes on with what it knows. What it never received is sent again; the rest is lost."""
+        for query in [query for query in self._queries.values() if query.push is None]:
+            if query.ref in resumed.unknown:
+                if query.accepted:
+                    self._lose(query, "dropped", "the server no longer knew it when the connection was back")
+                else:
+                    self._send(query, now)
+            else:
+                self._accept(query)
+                if query.ref in resumed.gaps:
+                    self._events.append(Gap(query.ref, query.seen, resumed.gaps[query.ref]))
+            if query.deadline is not None:  # the server owes the ending again
+                query.deadline.cancel()
+                query.deadline = None
 
     def _query_replied(self, query: _Query, reply: Reply, now: float) -> None:
         query.push = None
@@ -331,7 +359,7 @@ class Session:
             self._accept(query)
         elif reply.status == "error":
             self._forget(query)
-            self._events.append(Refused(query.ref, _error(reply.response)))
+            self._events.append(Refused(query.ref, read_error(reply.response)))
         elif reply.status == "timeout":
             self._lose(query, "no reply", f"no reply within {self.settings.reply:g} s")
             if reply.elapsed:  # it was sent and may run, unheard
@@ -389,18 +417,3 @@ class Session:
     def _check_open(self) -> None:
         if self._closed:
             raise AgentClosed(self._closed)
-
-
-def _read(kind: type[M], payload: Any) -> M:
-    # Not `parse`, for which a null is a missing field: a handler may well answer None.
-    try:
-        return msgspec.convert(payload, kind)
-    except msgspec.ValidationError as error:
-        raise InvalidMessage(str(error)) from None
-
-
-def _error(response: Any) -> Error:
-    try:
-        return _read(Error, response)
-    except InvalidMessage:
-        return Error(reason_of(response))

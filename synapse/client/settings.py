@@ -69,6 +69,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         The server's own query timeout where a query names none (30 s).
     grace
         Added to a query's timeout before its ending counts as lost, after a drop.
+    resume
+        Whether to ask the server to number thoughts and to send again, after a drop, what was missed. A
+        Phoenix server that knows nothing of it takes no notice.
     max_pending
         Messages that may wait for an answer, sent and unsent together; and queries without an ending.
     """
@@ -80,4 +83,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rejoin: Backoff = Backoff(base=0.5)
     patience: float = 30.0
     grace: float = 10.0
+    resume: bool = True
     max_pending: int = 10_000

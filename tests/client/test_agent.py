@@ -47,7 +47,7 @@ def hurried(cortex: FakeCortex, **settings: Any) -> Agent:
 
 class TestConnect:
     def test_joins_its_topic_with_the_key(self, cortex: FakeCortex, agent: Agent) -> None:
-        assert cortex.wait_for_event("phx_join")[2:] == ["cortex:ada", "phx_join", {"api_key": "s3cret"}]
+        assert cortex.wait_for_event("phx_join")[2:] == ["cortex:ada", "phx_join", {"api_key": "s3cret", "resume": {}}]
         assert (agent.id, agent.status) == ("ada", "joined")
 
     def test_sends_the_token_in_a_header_and_not_in_the_address(self, cortex: FakeCortex, agent: Agent) -> None:
@@ -62,7 +62,7 @@ class TestConnect:
         monkeypatch.setenv("SYNAPSE_API_KEY", "env")
         with synapse.connect() as agent:
             assert agent.url == f"{cortex.url}/websocket"
-        assert cortex.frames[0][4] == {"api_key": "env"}
+        assert cortex.frames[0][4] == {"api_key": "env", "resume": {}}
 
     def test_gives_an_agent_a_name_of_its_own(self, cortex: FakeCortex, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("JPY_SESSION_NAME", "work/study.ipynb")
@@ -170,7 +170,7 @@ class TestEmbedded:
         assert starts == [1]
         line = f"cortex: embedded at ws://127.0.0.1:{cortex.port} (no Jupyter server found)\n"
         assert capsys.readouterr().out == line
-        assert cortex.frames[0][4] == {"api_key": "embedded-key"}
+        assert cortex.frames[0][4] == {"api_key": "embedded-key", "resume": {}}
 
     def test_is_shared_by_agents_that_connect_at_once(self, cortex: FakeCortex, starts: list[int]) -> None:
         async def main() -> None:

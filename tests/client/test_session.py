@@ -103,11 +103,11 @@ class TestJoin:
 
     def test_joins_its_topic_once_connected(self, bench: Bench) -> None:
         bench.session.connected(bench.now)
-        assert bench.sent() == [["1", "1", TOPIC, "phx_join", {"api_key": "k"}]]
+        assert bench.sent() == [["1", "1", TOPIC, "phx_join", {"api_key": "k", "resume": {}}]]
         assert bench.session.status == "joining"
 
     def test_joins_with_an_empty_payload_when_there_is_no_key(self) -> None:
-        assert Bench(api_key=None).connect()[4] == {}
+        assert Bench(api_key=None).connect()[4] == {"resume": {}}
 
     def test_says_that_it_joined(self, bench: Bench) -> None:
         bench.join()
@@ -420,7 +420,7 @@ class TestReconnection:
     def test_rejoins_with_a_new_join_ref(self, joined: Bench) -> None:
         joined.drop()
         joined.after(0.5)
-        assert joined.connect() == ["2", "2", TOPIC, "phx_join", {"api_key": "k"}]
+        assert joined.connect() == ["2", "2", TOPIC, "phx_join", {"api_key": "k", "resume": {}}]
 
     def test_an_accepted_query_goes_on_after_the_rejoin(self, joined: Bench) -> None:
         joined.accept("q1")
@@ -487,7 +487,7 @@ class TestCrashAndClose:
         joined.after(0.9)
         assert joined.sent() == []
         joined.after(0.2)
-        assert joined.sent() == [["2", "2", TOPIC, "phx_join", {"api_key": "k"}]]
+        assert joined.sent() == [["2", "2", TOPIC, "phx_join", {"api_key": "k", "resume": {}}]]
 
     def test_a_crash_keeps_the_socket(self, joined: Bench) -> None:
         joined.receive("1", "1", TOPIC, "phx_error", {})

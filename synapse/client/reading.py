@@ -1,0 +1,55 @@
+"""Reads what a server says into typed messages; what makes no sense is an `InvalidMessage`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from synapse.client.channel import reason_of
+from synapse.protocol import Error, InvalidMessage
+
+M = TypeVar("M", bound=msgspec.Struct)
+
+
+class Resumed(msgspec.Struct, frozen=True):
+    """What a cortex answers to a join with ``resume``.
+
+    Parameters
+    ----------
+    unknown
+        Refs it knows nothing of.
+    gaps
+        By ref, the first thought it could still send.
+    """
+
+    unknown: list[str] = []
+    gaps: dict[str, Annotated[int, msgspec.Meta(ge=1)]] = {}
+
+
+class _Joined(msgspec.Struct, frozen=True):
+    resume: Resumed | None = None
+
+
+def read(kind: type[M], payload: Any) -> M:
+    """A payload as a message of this kind."""
+    try:
+        return msgspec.convert(payload, kind)
+    except msgspec.ValidationError as error:
+        raise InvalidMessage(str(error)) from None
+
+
+def read_error(response: Any) -> Error:
+    """The response of a refusal, whatever the server put into it."""
+    try:
+        return read(Error, response)
+    except InvalidMessage:
+        return Error(reason_of(response))
+
+
+def read_resumed(response: Any) -> Resumed | None:
+    """What the join's response says of resuming; None from a server that knows nothing of it."""
+    try:
+        return read(_Joined, response).resume
+    except InvalidMessage:
+        return None
