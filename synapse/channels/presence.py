@@ -41,6 +41,9 @@ class Presence(Protocol):
     def update(self, topic: str, key: str, owner: object, changes: Mapping[str, Any]) -> Meta | None:
         """Change a meta: the diff has the old one leaving and the new one, with ``phx_ref_prev``, joining."""
 
+    def flush(self) -> None:
+        """Send what has changed so far, without waiting for the end of the turn."""
+
     def list(self, topic: str) -> dict[str, Metas]:
         """Everybody on a topic, in the shape of ``presence_state``."""
 
@@ -134,14 +137,14 @@ class LocalPresence:
 
     def _note(self, topic: str, key: str, joined: Meta | None = None, left: Meta | None = None) -> None:
         if not self._diffs:
-            self._call_later(0, self._flush)
+            self._call_later(0, self.flush)
         diff = self._diffs.setdefault(topic, _Diff())
         if joined is not None:
             diff.joins.setdefault(key, {"metas": []})["metas"].append(joined)
         if left is not None:
             diff.leaves.setdefault(key, {"metas": []})["metas"].append(left)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         diffs, self._diffs = self._diffs, {}
         for topic, diff in diffs.items():
             payload = {"joins": diff.joins, "leaves": diff.leaves}

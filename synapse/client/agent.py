@@ -84,6 +84,11 @@ class AsyncAgent(AgentFace):
         _, seconds = await _over_there(self._io, self._connection.push("ping", {}))
         return seconds
 
+    async def set_status(self, status: str | None = None, *, load: float | None = None) -> None:
+        """Show others what this agent is up to, and how busy it is: see `Agent.set_status`."""
+        payload = self._status_payload(status, load)
+        await _over_there(self._io, self._connection.push("status", payload))
+
     async def presence(self) -> Roster:
         """Who is here, on the whole server: agent id → one meta for each connection.
 

@@ -121,7 +121,7 @@ class Connection:
         raise SynapseError(f"the server refused {event!r}: {reason_of(reply.response)}")
 
     async def roster(self) -> Roster:
-        """Who is here, on the whole server."""
+        """Who is here, on the whole server: the list, and all news of it up to now."""
         self._session.watch(ROSTER, self._loop.time())
         self._flush()
         patience = self._session.settings.reply
@@ -131,9 +131,10 @@ class Connection:
                     waiter = self._loop.create_future()
                     self._roster_waiters.append(waiter)
                     await waiter
+                await self.push("ping", {})  # the news that is on its way comes before the answer
         except TimeoutError:
             raise ReplyTimeout("presence", patience) from None
-        return roster
+        return self._session.roster() or roster
 
     def leave(self) -> None:
         """Leave without waiting for anything. May be called again."""
@@ -198,7 +199,9 @@ class Connection:
     def _query_refused(self, event: news.Refused) -> None:
         error = event.error
         retry_after = None if error.retry_after_ms is None else error.retry_after_ms / 1e3
-        self._streams.pop(event.ref).fail(QueryRefused(error.reason, retry_after, error.policy, error.field))
+        self._streams.pop(event.ref).fail(
+            QueryRefused(error.reason, retry_after, error.policy, error.field, error.handlers)
+        )
 
     def _lost(self, event: news.Lost) -> None:
         failure: SynapseError

@@ -98,14 +98,23 @@ class QueryRefused(SynapseError):
         When asking again makes sense, in seconds from the refusal.
     policy, field : str or None
         The policy that refused; the offending field of the query.
+    handlers : list of str or None
+        The handlers that the agent may use, if it asked for another.
     """
 
     def __init__(
-        self, reason: str, retry_after: float | None = None, policy: str | None = None, field: str | None = None
+        self,
+        reason: str,
+        retry_after: float | None = None,
+        policy: str | None = None,
+        field: str | None = None,
+        handlers: list[str] | None = None,
     ) -> None:
         by = f" by {policy}" if policy else ""
         if retry_after is not None:
             hint = f"Ask again in {retry_after:g} s"
+        elif handlers is not None:
+            hint = f"This agent may use: {', '.join(handlers) or 'none'}"
         elif field:
             hint = f"Correct {field!r}"
         else:
@@ -115,6 +124,7 @@ class QueryRefused(SynapseError):
         self.retry_after = retry_after
         self.policy = policy
         self.field = field
+        self.handlers = handlers
 
 
 class QueryLost(SynapseError, ConnectionError):

@@ -56,6 +56,15 @@ class AgentFace:
             fields.append(("handler", self._handler))
         return html.card(f"{type(self).__name__} {self.id}", self.status, fields)
 
+    def _status_payload(self, status: str | None, load: float | None) -> dict[str, object]:
+        """The message of ``set_status``, checked here so that what is wrong fails in the caller's hands."""
+        self._check_open()
+        payload: dict[str, object] = {
+            name: value for name, value in (("status", status), ("load", load)) if value is not None
+        }
+        parse(wire.Status, payload)
+        return payload
+
     def _ask(self, q: str, priority: int, timeout: float | None, handler: str | None) -> Stream:
         """Send a query: what every face's ``query`` does first."""
         self._check_open()
@@ -134,7 +143,7 @@ class QueryFace:
             fields.append(("failure", str(stream.failure)))
         elif (result := stream.result) is not None:
             about = ("reason", result.reason) if result.reason is not None else ("data", result.data)
-            fields += [about, ("latency", f"{result.latency * 1e3:.1f} ms")]
+            fields += [about, ("latency", html.milliseconds(result.latency))]
         last = [html.short(thought.content) for thought in thoughts[-SHOWN:]]
         body = html.steps(last, hidden=len(thoughts) - len(last))
         return html.card(f"Query {html.short(self.q, 80)}", self.status, fields, body=body)

@@ -83,6 +83,12 @@ def short(value: object, limit: int = 400) -> str:
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
 
 
+def milliseconds(seconds: float) -> str:
+    """A duration to three digits that say something."""
+    value = seconds * 1e3
+    return f"{value:.0f} ms" if value >= 100 else f"{value:.3g} ms"
+
+
 def clock(unix_seconds: float | None) -> str:
     """A point in time, UTC, to the second."""
     if unix_seconds is None or not 0 <= unix_seconds < 253402300800:  # the year 10000

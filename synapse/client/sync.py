@@ -112,6 +112,26 @@ class Agent(AgentFace):
         self._check_open()
         return self._io.call(self._connection.push("ping", {}))[1]
 
+    def set_status(self, status: str | None = None, *, load: float | None = None) -> None:
+        """Show others what this agent is up to, and how busy it is.
+
+        Parameters
+        ----------
+        status
+            A word or two, at most 64 characters; unchanged when absent.
+        load
+            From 0 to 1; unchanged when absent. Once told, the server makes no estimate of its own.
+
+        Raises
+        ------
+        InvalidMessage
+            A `ValueError` that names the argument that is wrong.
+        ReplyTimeout, Disconnected, AgentClosed
+            If no answer comes.
+        """
+        payload = self._status_payload(status, load)
+        self._io.call(self._connection.push("status", payload))
+
     def presence(self) -> Roster:
         """Who is here, on the whole server: agent id → one meta for each connection.
 
@@ -159,34 +179,41 @@ class Query(QueryFace):
         ReplyTimeout, QueryLost, AgentClosed
             If no ending will come.
         """
-        while not self._stream.over:
-            self._wait(len(self._stream.thoughts))
+        __tracebackhide__ = True  # what is of interest is where the user waited
+        try:
+            while not self._stream.over:
+                self._wait(len(self._stream.thoughts))
+        except KeyboardInterrupt:
+            self.interrupt()
+            raise
         return self._stream.ending
 
     def __iter__(self) -> Iterator[Thought]:
+        __tracebackhide__ = True
         thoughts, seen = self._stream.thoughts, 0
-        while True:
-            over = self._stream.over  # before the look at the thoughts: what it says must not be newer
-            while seen < len(thoughts):
-                yield thoughts[seen]
-                seen += 1
-            if over:
-                break
-            self._wait(seen)
+        try:
+            while True:
+                over = self._stream.over  # before the look at the thoughts: what it says must not be newer
+                while seen < len(thoughts):
+                    yield thoughts[seen]
+                    seen += 1
+                if over:
+                    break
+                self._wait(seen)
+        except KeyboardInterrupt:
+            self.interrupt()
+            raise
         if self._stream.failure is not None:
             raise self._stream.failure.with_traceback(None)
 
     def _wait(self, seen: int) -> None:
         """Sleep until there are more thoughts than `seen`, or the ending."""
+        __tracebackhide__ = True
         stream, changed = self._stream, threading.Lock()
-        try:
+        changed.acquire()
+        stream.on_change(changed.release)
+        if not stream.over and len(stream.thoughts) <= seen:
             changed.acquire()
-            stream.on_change(changed.release)
-            if not stream.over and len(stream.thoughts) <= seen:
-                changed.acquire()
-        except KeyboardInterrupt:
-            self.interrupt()
-            raise
 
     def __enter__(self) -> Query:
         return self

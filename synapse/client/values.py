@@ -90,8 +90,8 @@ class Result(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         about = f"reason={self.reason!r}" if self.reason is not None else f"data={_brief.repr(self.data)}"
-        return f"Result({self.status} in {self.latency * 1e3:.1f} ms, {about})"
+        return f"Result({self.status} in {html.milliseconds(self.latency)}, {about})"
 
     def _repr_html_(self) -> str:
         about = ("reason", self.reason) if self.reason is not None else ("data", self.data)
-        return html.card("Result", self.status, [about, ("latency", f"{self.latency * 1e3:.1f} ms")])
+        return html.card("Result", self.status, [about, ("latency", html.milliseconds(self.latency))])

@@ -137,6 +137,7 @@ class CortexChannel(AuthorizedChannel):
         self.cortex.interrupts.signal(self.agent, message.ref, message.reason)
 
     def _ping(self) -> Reply:
+        self.socket.endpoint.presence.flush()  # so that a ping's answer also says: this is all the news so far
         timestamp = self.cortex.unix_ms()
         self.push("pong", Pong(timestamp))
         return ok({"pong": timestamp})

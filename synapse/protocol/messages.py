@@ -122,12 +122,15 @@ class Error(msgspec.Struct, frozen=True, omit_defaults=True):
         When asking again makes sense, in ms.
     policy
         The policy that refused.
+    handlers
+        The handlers that the agent may use, if it named another.
     """
 
     reason: str
     field: str | None = None
     retry_after_ms: int | None = None
     policy: str | None = None
+    handlers: list[str] | None = None
 
 
 M = TypeVar("M", bound=msgspec.Struct)
