@@ -8,6 +8,8 @@ there the stream keeps it, read in whole chunks.
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 from tornado.iostream import IOStream, SSLIOStream, StreamClosedError
@@ -70,11 +72,12 @@ class AsyncioCarrier(asyncio.Protocol):
 class StreamCarrier:
     """Bytes by a Tornado stream, for TLS."""
 
-    __slots__ = ("_stream", "_websocket")
+    __slots__ = ("_eof", "_stream", "_websocket")
 
     def __init__(self, websocket: WebSocket, stream: IOStream) -> None:
         self._websocket = websocket
         self._stream = stream
+        self._eof = False
         websocket.carrier = self
 
     async def run(self, first: bytes) -> None:
@@ -105,11 +108,18 @@ class StreamCarrier:
     def _written(self, future: asyncio.Future[None]) -> None:
         if not future.cancelled() and future.exception() is None:
             self._websocket.flush()
+            if self._eof:
+                self.write_eof()
 
     def write_eof(self) -> None:
-        """TLS has no half-close that peers agree on: the deadline or the peer ends the connection."""
-        if not self._stream.writing():
-            self._stream.close()
+        """Half-close below TLS, which has none that peers agree on.
+
+        A full close would reset the connection under a peer that still sends, and its close frame with it.
+        """
+        self._eof = True
+        if not self._stream.writing() and not self._stream.closed():
+            with suppress(OSError):  # the peer has gone
+                socket.socket.shutdown(self._stream.socket, socket.SHUT_WR)  # an SSLSocket's own would end TLS
 
     def abort(self) -> None:
         self._stream.close()
