@@ -1,0 +1,191 @@
+"""The documents tell the truth: their snippets run as they stand, their sessions happen as they are written."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from websockets.sync.client import connect
+
+from tests.support import foreign
+from tests.support.lean import LEAN, eventually, nobody_connected
+from tests.support.server import LiveServer, live_server
+
+ROOT = Path(__file__).parents[2]
+KEY = "my-secret-key"
+HANDLERS = 'c.SynapseApp.handlers = {"*": ["my_handlers:spell", "my_handlers:count"]}\n'
+ROOMS = 'c.SynapseApp.channels = {"room:*": "my_rooms.RoomChannel"}\n'
+VOLATILE = {"timestamp", "online_at", "phx_ref", "latency_ms", "pong"}
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/protocol.md", "docs/security.md")
+LINK = re.compile(r"\]\(([^)#:]+)\)")
+
+
+def snippets(document: str, language: str) -> list[str]:
+    """The code blocks of a document in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / document).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def snippet(words: str, language: str = "python") -> str:
+    """The one snippet of the README with these words."""
+    (found,) = [one for one in snippets("README.md", language) if words in one]
+    return found
+
+
+def run(code: str, home: Path, server: LiveServer | None = None) -> str:
+    """Run a Python snippet in a folder, with the server of its choice at the port of ours. Returns what it printed."""
+    if server is not None:
+        code = at(code, server)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("SYNAPSE_", "JPY_"))}
+    environment |= {"JUPYTER_RUNTIME_DIR": str(home), "JUPYTER_CONFIG_DIR": str(home), "IPYTHONDIR": str(home)}
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(
+        command, cwd=home, env=environment, capture_output=True, text=True, timeout=60, check=False, encoding="utf-8"
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def at(code: str, server: LiveServer) -> str:
+    assert "127.0.0.1:4000" in code
+    return code.replace("127.0.0.1:4000", urlsplit(server.url).netloc)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A server as the README starts it."""
+    with live_server(tmp_path_factory.mktemp("server"), config=LEAN, api_key=KEY) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A server with the README's own handlers and channel."""
+    home = tmp_path_factory.mktemp("extended")
+    (home / "my_handlers.py").write_text(snippet("async def spell"))
+    (home / "my_rooms.py").write_text(snippet("class RoomChannel"))
+    path = {"PYTHONPATH": os.pathsep.join([str(home), str(ROOT)])}
+    with live_server(home, config=LEAN + HANDLERS + ROOMS, api_key=KEY, env=path) as running:
+        yield running
+
+
+class TestReadme:
+    def test_the_first_lines_of_a_notebook_run_anywhere(self, tmp_path: Path) -> None:
+        lines = run(snippet("thoughts=5 delay_ms=200"), tmp_path).splitlines()
+        assert lines[0].startswith("cortex: embedded at ")
+        assert lines[1:] == [*(f"step {n}" for n in range(1, 6)), "{'echo': 'Hello'}"]
+
+    def test_code_runs_in_a_kernel(self, tmp_path: Path) -> None:
+        assert run(snippet('handler="kernel")'), tmp_path).splitlines()[-1] == "21"
+
+    def test_the_python_client_connects(self, server: LiveServer, tmp_path: Path) -> None:
+        (code,) = [one for one in snippets("README.md", "python") if "4000" in one and '"Hello").data' in one]
+        assert run(code, tmp_path, server) == "{'echo': 'Hello'}\n"
+
+    def test_plain_frames_do(self, server: LiveServer, tmp_path: Path) -> None:
+        lines = run(snippet("import websocket"), tmp_path, server).splitlines()
+        events = [line.split()[0] for line in lines if not line.startswith("presence")]
+        assert events == ["phx_reply", "phx_reply", "thought", "thought", "thought", "result"]
+
+    def test_phoenix_js_does(self, server: LiveServer, tmp_path: Path) -> None:
+        foreign._install_npm_packages()
+        (tmp_path / "node_modules").symlink_to(foreign.CLIENTS / "js" / "node_modules")
+        (tmp_path / "agent.mjs").write_text(at(snippet("new Socket", "js"), server))
+        command = [foreign._node(), "agent.mjs"]
+        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            try:
+                lines = [process.stdout.readline() for _ in range(4)]
+            finally:
+                process.kill()
+        assert lines == ["q1 step 1\n", "q1 step 2\n", "q1 step 3\n", "q1 success { echo: 'Hello' }\n"]
+
+    def test_a_handler_of_ones_own_answers(self, extended: LiveServer, tmp_path: Path) -> None:
+        lines = run(snippet("my_handlers:count"), tmp_path, extended).splitlines()
+        assert lines == [*(f"letter {letter}" for letter in "Hello"), "{'total': 499500}"]
+
+    def test_a_channel_of_ones_own_serves_its_topics(self, extended: LiveServer) -> None:
+        shout = ["1", "2", "room:1", "shout", {"say": "hi"}]
+        with connect(f"{extended.url}?vsn=2.0.0") as socket:
+            socket.send(json.dumps(["1", "1", "room:1", "phx_join", {}]))
+            assert json.loads(socket.recv())[4]["response"] == {"welcome": "room:1"}
+            socket.send(json.dumps(shout))
+            heard = [json.loads(socket.recv())[3:] for _ in range(2)]
+        assert ["shout", {"say": "hi"}] in heard
+        assert ["phx_reply", {"status": "ok", "response": {}}] in heard
+
+    def test_the_configuration_is_one(self, tmp_path: Path) -> None:
+        """Jupyter reads it without a complaint, and knows every option."""
+        (tmp_path / "jupyter_synapse_config.py").write_text(snippet("c.SynapseApp.api_keys"))
+        program = """
+from synapse.server.app import SynapseApp
+app = SynapseApp()
+app.load_config_file()
+for name in app.config.SynapseApp: assert name in SynapseApp.class_trait_names(config=True), name
+print(app.linger, app.policies["queue"]["bound"], app.handlers["lab-*"])
+"""
+        assert run(program, tmp_path) == "30.0 1000 ['kernel']\n"
+
+    def test_every_question_to_the_rest_api_has_an_answer(self, server: LiveServer) -> None:
+        asked = re.findall(r"(?:-X (\w+) )?http://127.0.0.1:4000/cortex(\S+)", snippet("curl", "sh"))
+        assert [path.rpartition("/")[2] for method, path in asked if not method] == ["health", "agents", "queries"]
+        for method, path in asked:
+            if not method:
+                assert server.get(path)
+
+
+class TestProtocol:
+    @pytest.mark.parametrize("number", range(4), ids=["a session", "refusals", "resume", "V1"])
+    def test_a_session_is_as_it_is_written(self, number: int, server: LiveServer) -> None:
+        lines = snippets("docs/protocol.md", "text")[number].splitlines()
+        eventually(lambda: nobody_connected(server), "the agents of the other sessions have left")
+        vsn = "?vsn=2.0.0" if lines[0].startswith("> [") else ""
+        with connect(server.url + vsn) as socket:
+            while lines:
+                socket.send(lines.pop(0).removeprefix("> "))
+                answers = []
+                while lines and lines[0].startswith("< "):
+                    answers.append(masked(json.loads(lines.pop(0).removeprefix("< "))))
+                heard = [masked(json.loads(socket.recv(timeout=10))) for _ in answers]
+                assert in_order(heard) == in_order(answers)
+
+    def test_these_are_all(self) -> None:
+        assert len(snippets("docs/protocol.md", "text")) == 4
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/protocol.md", "docs/security.md"]
+)
+def test_every_link_leads_somewhere(name: str) -> None:
+    document = ROOT / name
+    for target in LINK.findall(document.read_text()):
+        assert (document.parent / target).exists(), target
+
+
+def test_the_picture_is_small_enough_to_load() -> None:
+    assert (ROOT / "docs/demo.svg").stat().st_size < 200_000
+
+
+def test_no_document_names_a_folder_of_the_machine_it_was_written_on() -> None:
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*")]:
+        assert not re.search(r"(?<![\w.$])/(?:work|root|home|tmp)/", document.read_text()), document
+
+
+def masked(value: Any) -> Any:
+    """A frame without what differs every time."""
+    if isinstance(value, dict):
+        return {name: "…" if name in VOLATILE else masked(one) for name, one in value.items()}
+    return [masked(one) for one in value] if isinstance(value, list) else value
+
+
+def in_order(frames: list[Any]) -> tuple[list[Any], list[str]]:
+    """Frames, those of presence apart: where they stand among the others is left open."""
+    of_presence = sorted(text for frame in frames if "presence_" in (text := json.dumps(frame, sort_keys=True)))
+    return [frame for frame in frames if "presence_" not in json.dumps(frame)], of_presence
