@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from functools import partial
 
 import click
@@ -16,81 +18,102 @@ from benchmarks.cases import Figures
 from benchmarks.servers import Server, pin_client, synapse_server, tornado_server
 
 Case = Callable[[Server], Figures]
-
-HEARTBEATS = {"hb 1 x 1": (1, 1, 1.0), "hb 100 x 1": (100, 1, 3.0), "hb 100 x 16": (100, 16, 3.5)}
-"""Name: connections, in flight each, the target as a ratio to bare Tornado."""
+Start = Callable[[], AbstractContextManager[Server]]
 
 
-@click.command(help="Measure Synapse beside a bare Tornado echo, each on a core of its own.")
+@dataclass(frozen=True)
+class Duel:
+    """A case, what bare Tornado does of it, and the ratio we aim at."""
+
+    name: str
+    ours: Case
+    theirs: Case
+    target: float
+    baseline: str = "echo"
+
+
+def duels(seconds: float) -> list[Duel]:
+    """All comparisons."""
+    beat = partial(cases.heartbeat, seconds=seconds)
+    beats = {(1, 1): 1.0, (100, 1): 4.0, (100, 16): 5.0}
+    listed = []
+    for (connections, depth), target in beats.items():
+        case = partial(beat, connections=connections, depth=depth)
+        listed.append(Duel(f"heartbeat {connections} x {depth}", case, case, target))
+    streamed = partial(cases.queries, agents=50, thoughts=10, seconds=seconds)
+    listed.append(Duel("query frames, 50 agents", streamed, partial(beat, connections=100, depth=16), 4.0))
+    shouted = partial(cases.fan_out, members=1000, seconds=seconds)
+    listed.append(Duel("fan-out to 1000", shouted, shouted, 5.0, "fanout"))
+    connected = partial(cases.connects, connections=1000)
+    listed.append(Duel("connect (+ join)", connected, connected, 0.0))
+    return listed
+
+
+@click.command(help="Measure Synapse beside bare Tornado, server and client on a core each.")
 @click.option("--repeat", default=3, show_default=True, help="Runs of each case; medians are shown.")
 @click.option("--seconds", default=3.0, show_default=True, help="How long each rate is measured.")
 @click.option("--idle-connections", default=1000, show_default=True, help="Connections of the memory cases.")
 @click.option("--only", default="", help="Only cases whose name contains this.")
 def main(repeat: int, seconds: float, idle_connections: int, only: str) -> None:
-    """Run the cases and print the table."""
+    """Run the cases and print the tables."""
     pin_client()
-    rates: dict[str, tuple[Case, float]] = {
-        name: (partial(cases.heartbeat, connections=connections, depth=depth, seconds=seconds), target)
-        for name, (connections, depth, target) in HEARTBEATS.items()
-        if only in name
-    }
+    chosen = [duel for duel in duels(seconds) if only in duel.name]
+    memory = [name for name in ("memory", "memory, compressed") if only in name]
+    rates = _table("Rates: medians of interleaved runs", "case", "server", "per s", "p50 ms", "p99 ms", "us CPU/op",
+                   "client busy", "ratio", "aim")  # fmt: skip
+    sizes = _table(f"{idle_connections} idle joined connections", "case", "KiB each", "aim")
     with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("measuring", total=len(rates) * repeat * 2 + 2)
-        table = Table(title="Round trips: medians of interleaved runs")
-        for column in (
-            "case",
-            "server",
-            "per s",
-            "p50 ms",
-            "p99 ms",
-            "CPU us/op",
-            "client busy",
-            "x Tornado",
-            "target",
-        ):
-            table.add_column(column, justify="left" if column in ("case", "server") else "right")
-        for name, (case, target) in rates.items():
-            ours, floor = [], []
+        task = progress.add_task("measuring", total=len(chosen) * repeat * 2 + len(memory))
+        for duel in chosen:
+            theirs: list[Figures] = []
+            ours: list[Figures] = []
             for _ in range(repeat):
-                for factory, runs in ((tornado_server, floor), (synapse_server, ours)):
-                    with factory() as server:
+                for start, case, runs in _sides(duel, theirs, ours):
+                    with start() as server:
                         runs.append(case(server))
                     progress.advance(task)
-            _rows(table, name, floor, ours, target)
-        memory = Table(title=f"Memory of an idle joined connection, {idle_connections} of them")
-        for column in ("case", "KiB a connection", "connect + join per s", "target"):
-            memory.add_column(column, justify="left" if column == "case" else "right")
-        for compressed in (False, True):
-            name = "idle, compression" if compressed else "idle"
-            if only in name:
-                with synapse_server(f"--SynapseApp.compression={compressed}") as server:
-                    figures = cases.idle(server, idle_connections, compressed)
-                kib = (figures.bytes_per_connection or 0) / 1024
-                memory.add_row(name, f"{kib:.1f}", f"{figures.per_s:.0f}", "<= 24 KiB")
+            _rows(rates, duel, theirs, ours)
+        for name in memory:
+            compressed = name.endswith("compressed")
+            with synapse_server(f"--SynapseApp.compression={compressed}") as server:
+                figures = cases.idle(server, idle_connections, compressed)
+            sizes.add_row(name, f"{(figures.bytes_per_connection or 0) / 1024:.1f}", "<= 24")
             progress.advance(task)
-    console = Console()
-    console.print(table)
-    console.print(memory)
+    console = Console(width=max(110, Console().width))
+    console.print(rates)
+    console.print(sizes)
 
 
-def _rows(table: Table, name: str, floor: list[Figures], ours: list[Figures], target: float) -> None:
-    ratio = statistics.median(one.per_s / other.per_s for one, other in zip(ours, floor, strict=True))
-    for label, runs in (("tornado", floor), ("synapse", ours)):
-        last = (f"{ratio:.2f}", f">= {target:g}") if label == "synapse" else ("", "")
+def _sides(duel: Duel, theirs: list[Figures], ours: list[Figures]) -> list[tuple[Start, Case, list[Figures]]]:
+    return [(partial(tornado_server, duel.baseline), duel.theirs, theirs), (synapse_server, duel.ours, ours)]
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title)
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("case", "server") else "right")
+    return table
+
+
+def _rows(table: Table, duel: Duel, theirs: list[Figures], ours: list[Figures]) -> None:
+    ratio = statistics.median(one.per_s / other.per_s for one, other in zip(ours, theirs, strict=True))
+    for label, runs in (("tornado", theirs), ("synapse", ours)):
+        verdict = (f"{ratio:.2f}", f">= {duel.target:g}" if duel.target else "") if label == "synapse" else ("", "")
         table.add_row(
-            name if label == "tornado" else "",
+            duel.name if label == "tornado" else "",
             label,
-            f"{_median(run.per_s for run in runs):,.0f}",
-            f"{1e3 * _median(run.p50 or 0 for run in runs):.2f}",
-            f"{1e3 * _median(run.p99 or 0 for run in runs):.2f}",
-            f"{1e6 * _median(run.cpu_per_op or 0 for run in runs):.1f}",
-            f"{_median(run.client_share or 0 for run in runs):.2f}",
-            *last,
+            f"{statistics.median(run.per_s for run in runs):,.0f}",
+            _median((run.p50 for run in runs), 1e3, 2),
+            _median((run.p99 for run in runs), 1e3, 2),
+            _median((run.cpu_per_op for run in runs), 1e6, 1),
+            _median((run.client_share for run in runs), 1, 2),
+            *verdict,
         )
 
 
-def _median(values: Iterable[float]) -> float:
-    return statistics.median(values)
+def _median(values: Iterable[float | None], scale: float, digits: int) -> str:
+    known = [value for value in values if value is not None]
+    return f"{scale * statistics.median(known):.{digits}f}" if known else ""
 
 
 if __name__ == "__main__":

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 
-from benchmarks.load import masked, open_websocket, read_until, round_trips, unmasked_length
+from benchmarks.load import (
+    Marked,
+    Sized,
+    deliveries,
+    masked,
+    open_websocket,
+    read_until,
+    round_trips,
+    unmasked_length,
+    upgrade,
+)
 from benchmarks.servers import API_KEY, Server
 
 HEARTBEAT = b'[null,"7","phoenix","heartbeat",{}]'
@@ -33,9 +45,72 @@ def heartbeat(server: Server, connections: int, depth: int, seconds: float) -> F
     with ExitStack() as stack:
         socks = [stack.enter_context(closing(open_websocket(server.port, server.path))) for _ in range(connections)]
         before, begin = server.cpu(), time.perf_counter()
-        rate = round_trips(socks, masked(HEARTBEAT), unmasked_length(answer), depth, seconds, warm=seconds / 3)
+        requests = dict.fromkeys(socks, masked(HEARTBEAT))
+        rate = round_trips(requests, partial(Sized, unmasked_length(answer)), depth, seconds, warm=seconds / 3)
         share = (server.cpu() - before) / (time.perf_counter() - begin)
     return Figures(rate.per_s, rate.p50, rate.p99, share / rate.per_s, rate.client_share)
+
+
+def queries(server: Server, agents: int, thoughts: int, seconds: float) -> Figures:
+    """Queries streamed to so many agents, one in flight each. The rate is in frames: reply, thoughts, result."""
+    frames = thoughts + 2
+    with ExitStack() as stack:
+        requests = {}
+        for number in range(agents):
+            sock = stack.enter_context(closing(open_websocket(server.port, server.path)))
+            join(sock, f"cortex:asker-{number}")
+            query = ["1", "2", f"cortex:asker-{number}", "query", {"q": f"thoughts={thoughts}", "ref": "q"}]
+            requests[sock] = masked(json.dumps(query, separators=(",", ":")).encode())
+        before, begin = server.cpu(), time.perf_counter()
+        rate = round_trips(requests, partial(Marked, b'"result",{'), 1, seconds, warm=seconds / 3)
+        share = (server.cpu() - before) / (time.perf_counter() - begin)
+    return Figures(rate.per_s * frames, rate.p50, rate.p99, share / rate.per_s / frames, rate.client_share)
+
+
+def fan_out(server: Server, members: int, seconds: float) -> Figures:
+    """One broadcast to all members, four in flight; a naive loop over `write_message` gets the same bytes."""
+    payload = '{"n":"' + "x" * 40 + '"}'
+    shout = f'["1","2","bench:all","shout",{payload}]'.encode()
+    heard = shout if server.name == "tornado" else f'[null,null,"bench:all","shout",{payload}]'.encode()
+    with ExitStack() as stack:
+        socks = [stack.enter_context(closing(open_websocket(server.port, server.path))) for _ in range(members)]
+        if server.name == "synapse":
+            for sock in socks:
+                sock.sendall(masked(b'["1","1","bench:all","phx_join",{}]'))
+                read_until(sock, b"phx_reply")
+        before, begin = server.cpu(), time.perf_counter()
+        rate = deliveries(socks, socks[0], masked(shout), unmasked_length(heard), 4, seconds, warm=seconds / 3)
+        share = (server.cpu() - before) / (time.perf_counter() - begin)
+    return Figures(rate.per_s, rate.p50, rate.p99, share / rate.per_s, rate.client_share)
+
+
+def connects(server: Server, connections: int, at_once: int = 32) -> Figures:
+    """Connect and, where the server knows topics, join one's own with presence; so many at a time."""
+
+    async def one(number: int, gate: asyncio.Semaphore, open_: list[asyncio.StreamWriter]) -> None:
+        async with gate:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            open_.append(writer)
+            writer.write(upgrade(server.port, server.path))
+            await reader.readuntil(b"\r\n\r\n")
+            if server.name == "synapse":
+                frame = ["1", "1", f"cortex:c-{number}", "phx_join", {"api_key": API_KEY}]
+                writer.write(masked(json.dumps(frame).encode()))
+                await reader.readuntil(b"presence_diff")
+
+    async def all_() -> float:
+        gate, open_ = asyncio.Semaphore(at_once), list[asyncio.StreamWriter]()
+        begin = time.perf_counter()
+        await asyncio.gather(*(one(number, gate, open_) for number in range(connections)))
+        took = time.perf_counter() - begin
+        for writer in open_:
+            writer.transport.abort()
+        return took
+
+    before, busy = server.cpu(), time.process_time()
+    took = asyncio.run(all_())
+    share = (time.process_time() - busy) / took
+    return Figures(connections / took, cpu_per_op=(server.cpu() - before) / connections, client_share=share)
 
 
 def idle(server: Server, connections: int, compressed: bool = False) -> Figures:

@@ -14,6 +14,7 @@ import socket
 import struct
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,16 +35,21 @@ def unmasked_length(payload: bytes) -> int:
     return len(payload) + (2 if len(payload) < 126 else 4 if len(payload) < 65536 else 10)
 
 
+def upgrade(port: int, path: str, extensions: str = "") -> bytes:
+    """The upgrade request."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    offer = f"Sec-WebSocket-Extensions: {extensions}\r\n" if extensions else ""
+    return (
+        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n"
+    ).encode()
+
+
 def open_websocket(port: int, path: str, extensions: str = "") -> socket.socket:
     """Connect and upgrade. Raises ConnectionError if the server does not agree."""
     sock = socket.create_connection(("127.0.0.1", port), 30)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    key = base64.b64encode(os.urandom(16)).decode()
-    offer = f"Sec-WebSocket-Extensions: {extensions}\r\n" if extensions else ""
-    sock.sendall(
-        f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{offer}\r\n".encode()
-    )
+    sock.sendall(upgrade(port, path, extensions))
     answer = b""
     while not answer.endswith(b"\r\n\r\n"):
         byte = sock.recv(1)
@@ -77,38 +83,65 @@ class Rate:
     client_share: float
 
 
-class _Connection:
-    __slots__ = ("got", "sent", "sock")
+class Marked:
+    """Counts answers of varying length by a text that stands once in each."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, marker: bytes) -> None:
+        self._marker = marker
+        self._tail = b""
+
+    def __call__(self, chunk: bytes) -> int:
+        data = self._tail + chunk
+        self._tail = data[1 - len(self._marker) :]
+        return data.count(self._marker)
+
+
+class Sized:
+    """Counts answers of one length."""
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._got = 0
+
+    def __call__(self, chunk: bytes) -> int:
+        answers, self._got = divmod(self._got + len(chunk), self._length)
+        return answers
+
+
+class _Connection:
+    __slots__ = ("count", "request", "sent", "sock")
+
+    def __init__(self, sock: socket.socket, request: bytes, count: Callable[[bytes], int]) -> None:
         self.sock = sock
-        self.got = 0
+        self.request = request
+        self.count = count
         self.sent: deque[float] = deque()
 
 
 def round_trips(
-    socks: list[socket.socket], request: bytes, answer_length: int, depth: int, seconds: float, warm: float
-) -> Rate:
+    requests: dict[socket.socket, bytes], counter: Callable[[], Callable[[bytes], int]], depth: int,
+    seconds: float, warm: float,
+) -> Rate:  # fmt: skip
     """Keep `depth` requests in flight on each socket and count answers.
 
     Parameters
     ----------
-    request
-        A whole frame.
-    answer_length
-        Bytes that answer one request, frame heads included.
+    requests
+        A whole frame for each socket.
+    counter
+        Makes, for each socket, what counts the answers in a chunk: `Sized` or `Marked`.
     seconds, warm
         How long to measure, and how long to run before.
     """
     selector = selectors.EpollSelector()
-    connections = [_Connection(sock) for sock in socks]
+    connections = [_Connection(sock, request, counter()) for sock, request in requests.items()]
     latencies: list[float] = []
     clock = time.perf_counter
     for connection in connections:
         connection.sock.setblocking(True)
         selector.register(connection.sock, selectors.EVENT_READ, connection)
         connection.sent.extend([clock()] * depth)
-        connection.sock.sendall(request * depth)
+        connection.sock.sendall(connection.request * depth)
     begin = clock() + warm
     end, measuring, cpu = begin + seconds, False, 0.0
     while (now := clock()) < end:
@@ -119,9 +152,7 @@ def round_trips(
             chunk = connection.sock.recv(1 << 18)
             if not chunk:
                 raise ConnectionError("the server hung up")
-            connection.got += len(chunk)
-            answers, connection.got = divmod(connection.got, answer_length)
-            if answers:
+            if answers := connection.count(chunk):
                 now = clock()
                 sent = connection.sent
                 if measuring:
@@ -130,10 +161,48 @@ def round_trips(
                     for _ in range(answers):
                         sent.popleft()
                 sent.extend([now] * answers)
-                connection.sock.sendall(request * answers)
+                connection.sock.sendall(connection.request * answers)
     took = clock() - begin
     p50, p99 = np.percentile(latencies, [50, 99]) if latencies else (float("nan"),) * 2
     return Rate(len(latencies) / took, float(p50), float(p99), len(latencies), (_cpu() - cpu) / took)
+
+
+def deliveries(
+    members: list[socket.socket], publisher: socket.socket, request: bytes, length: int, depth: int,
+    seconds: float, warm: float,
+) -> Rate:  # fmt: skip
+    """Have `depth` broadcasts in flight; the next goes out when a whole one has reached all members.
+
+    `length` is that of the frame each member gets. The rate is in deliveries; a latency is that of a
+    broadcast until all have it.
+    """
+    selector = selectors.EpollSelector()
+    for member in members:
+        selector.register(member, selectors.EVENT_READ)
+    whole = length * len(members)
+    latencies: list[float] = []
+    clock = time.perf_counter
+    begin, sent, got = clock() + warm, deque([clock()] * depth), 0
+    publisher.sendall(request * depth)
+    end, measuring, cpu, delivered = begin + seconds, False, 0.0, 0
+    while (now := clock()) < end:
+        if not measuring and now >= begin:
+            measuring, cpu, begin, delivered = True, _cpu(), now, 0
+        for key, _ in selector.select(0.5):
+            read = len(key.fileobj.recv(1 << 16))  # type: ignore[union-attr]
+            if not read:
+                raise ConnectionError("the server hung up")
+            got += read
+            delivered += read
+        rounds, got = divmod(got, whole)
+        if rounds:
+            now = clock()
+            latencies.extend([now - sent.popleft() for _ in range(rounds)])
+            sent.extend([now] * rounds)
+            publisher.sendall(request * rounds)
+    took = clock() - begin
+    p50, p99 = np.percentile(latencies, [50, 99]) if latencies else (float("nan"),) * 2
+    return Rate(delivered / length / took, float(p50), float(p99), delivered // length, (_cpu() - cpu) / took)
 
 
 def _cpu() -> float:

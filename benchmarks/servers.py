@@ -56,7 +56,8 @@ def synapse_server(*options: str) -> Iterator[Server]:
         command = [
             sys.executable, "-c", code, f"--config={config}", "--port=0", "--allow-root", "--api-key", API_KEY,
             f"--ServerApp.root_dir={home}", "--ServerApp.jpserver_extensions={'jupyterlab': False}",
-            "--SynapseApp.policies={'concurrency': {'kind': 'fixed', 'limit': 1000}}", *options,
+            "--SynapseApp.policies={'concurrency': {'kind': 'fixed', 'limit': 1000}}",
+            "--SynapseApp.channels={'bench:*': 'benchmarks.channels.ShoutChannel'}", *options,
         ]  # fmt: skip
         environment = {**os.environ, "JUPYTER_RUNTIME_DIR": home, "JUPYTER_CONFIG_DIR": home}
         environment.pop("SYNAPSE_API_KEY", None)
