@@ -18,6 +18,7 @@ Callbacks run to their end before anything else on the node does. One that raise
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
@@ -27,6 +28,9 @@ from synapse.protocol import Encoded
 
 if TYPE_CHECKING:
     from synapse.channels.socket import Socket
+
+
+log = logging.getLogger(__name__)
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -156,6 +160,8 @@ class Channel:
                 self.handle_info(message)
             elif message.event in self.intercept:
                 self.handle_out(message.event, message.payload)
+            elif type(message.payload) is bytes and not self.socket.serializer.binary:
+                log.warning("%r cannot take the binary broadcast %s: it has connected without vsn=2.0.0", self, message)
             else:
                 self._send(message.encoded(self.socket.serializer, None))
         except Exception:

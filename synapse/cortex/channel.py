@@ -73,7 +73,9 @@ class CortexChannel(AuthorizedChannel):
         if not isinstance(payload, dict) or payload.get("resume") is None:
             return {}
         seen = parse(Join, payload).resume or {}
-        self._missed = self.cortex.absences.keep_stream(self.agent).missed(seen, self.cortex.clock.time())
+        buffer = self.cortex.absences.buffers.get(self.agent)
+        now = self.cortex.clock.time()
+        self._missed = Missed([], list(seen), {}) if buffer is None else buffer.missed(seen, now)
         return {"resume": {"unknown": self._missed.unknown, "gaps": self._missed.gaps}}
 
     def joined(self) -> None:
@@ -81,6 +83,7 @@ class CortexChannel(AuthorizedChannel):
         now = cortex.unix_time()
         cortex.arrived(self, Connection(self.connection.id, self.agent, self.grant.key, now))
         if self._missed is not None:
+            self.cortex.absences.keep_stream(self.agent)  # only now: the join might have come to nothing
             for message in self._missed.messages:
                 self.handle_info(message)
             self._missed = None

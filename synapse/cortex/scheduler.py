@@ -18,6 +18,7 @@ from synapse.telemetry import events
 
 log = logging.getLogger(__name__)
 
+SOONEST_RETRY = 0.1  # s; before any run was measured, or with very short ones, a hint of 0 would invite a hot loop
 OVERLOADED = {"reason": "overloaded", "policy": "queue"}
 
 
@@ -269,8 +270,9 @@ class Scheduler:
         return refusal
 
     def _expected_wait(self) -> float:
-        """When the queue should have moved on by one place a slot, in s. Little's law on recent runs."""
-        return self._mean_run * (len(self._queue) + 1) / max(1, self._concurrency.limit)
+        """When the queue should have moved on by its length, in s. Little's law on recent runs."""
+        expected = self._mean_run * (len(self._queue) + 1) / max(1, self._concurrency.limit)
+        return max(expected, SOONEST_RETRY)
 
 
 def _finished(job: Job, now: float, node: str) -> events.Finished:

@@ -46,6 +46,8 @@ class Serializer(Protocol):
     """What a socket needs of a serializer. The room's two are stateless and shared."""
 
     vsn: str
+    binary: bool
+    """Whether `bytes` payloads have a form in it."""
 
     def decode(self, data: Buffer, binary: bool) -> Frame:
         """Decode what a client sent. Raises `MalformedFrame`."""
@@ -85,6 +87,7 @@ class V1:
     """JSON objects ``{topic, event, payload, ref}``. A join_ref is read if sent and never written."""
 
     vsn = "1.0.0"
+    binary = False
 
     def decode(self, data: Buffer, binary: bool) -> Frame:  # V1 reads JSON from binary frames too
         try:
@@ -119,6 +122,7 @@ class V2:
     """JSON arrays ``[join_ref, ref, topic, event, payload]``, and binary frames for `bytes` payloads."""
 
     vsn = "2.0.0"
+    binary = True
 
     def decode(self, data: Buffer, binary: bool) -> Frame:
         if binary:

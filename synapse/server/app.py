@@ -105,7 +105,6 @@ class SynapseApp(ExtensionApp):
 
     service: Service | None = None  # None where the configuration was refused
     _recorder: Recorder | None = None
-    _set_in_environment: tuple[str, ...] = ()
 
     @classmethod
     def make_serverapp(cls, **kwargs: Any) -> ServerApp:
@@ -128,6 +127,10 @@ class SynapseApp(ExtensionApp):
         except ValueError as error:
             raise TraitError(f"SynapseApp.{error}") from None
         return proposal["value"]
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._environment: dict[str, str | None] = {}  # what our variables were before us
 
     def initialize_settings(self) -> None:
         """Make the service. A server of our own does not start with a configuration it does not understand."""
@@ -186,9 +189,12 @@ class SynapseApp(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """Stop the service; leave the environment as it was found."""
-        for name in self._set_in_environment:
-            os.environ.pop(name, None)
-        self._set_in_environment = ()
+        for name, value in self._environment.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._environment.clear()
         if self.service is not None:
             await self.service.stop()
         if self._recorder is not None:
@@ -217,8 +223,10 @@ class SynapseApp(ExtensionApp):
         return keys
 
     def _settings(self) -> Settings:
-        names = Settings.__struct_fields__
-        return _decode(Settings, {name: getattr(self, name) for name in names}, "settings")
+        values = {name: getattr(self, name) for name in Settings.__struct_fields__}
+        for name, value in values.items():
+            _decode(Settings, {name: value}, name)  # one by one, so that an error names its trait
+        return Settings(**values)
 
     def _channel_classes(self) -> dict[str, type[Channel]]:
         classes: dict[str, type[Channel]] = {}
@@ -239,9 +247,8 @@ class SynapseApp(ExtensionApp):
         return classes
 
     def _put_in_environment(self, name: str, value: str) -> None:
-        if name not in os.environ:
-            os.environ[name] = value
-            self._set_in_environment += (name,)
+        self._environment[name] = os.environ.get(name)
+        os.environ[name] = value
 
 
 def _decode(kind: type[T], value: Any, trait: str) -> T:

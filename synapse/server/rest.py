@@ -21,7 +21,7 @@ from synapse.protocol import encode_json
 from synapse.server.auth import Identity
 from synapse.server.handshake import bearer_token, open_websocket, refuse
 from synapse.server.service import Service
-from synapse.server.tokens import DAY
+from synapse.server.tokens import DAY, Bearer
 
 RESOURCE = "synapse"
 T = TypeVar("T")
@@ -53,8 +53,18 @@ class JupyterWebSocketHandler(JupyterHandler):
         bearer = None if token is None else self.service.tokens.read(token)
         if (known and not self.check_origin()) or (token is not None and bearer is None):
             refuse(self, 403)
-        else:
-            await open_websocket(self, self.service, bearer or await self._identity())
+            return
+        if bearer is None and not known:
+            bearer = self._header_token()
+        await open_websocket(self, self.service, bearer or await self._identity())
+
+    def set_default_headers(self) -> None:
+        """None: an answer of the WebSocket has no page's headers, and they take time to make."""
+
+    def _header_token(self) -> Bearer | None:
+        """A token of ours in the header where Jupyter's go, too. One that is not ours may be another's: no word."""
+        scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
+        return self.service.tokens.read(token.strip()) if scheme.lower() in ("token", "bearer") else None
 
     def check_xsrf_cookie(self) -> None:
         """Nothing to check: only an upgrade does anything here, and no form can ask for one."""

@@ -132,6 +132,12 @@ class TestDiffs:
             {"joins": {"a": {"metas": [a]}, "b": {"metas": [b]}}, "leaves": {"a": {"metas": [a]}}},
         ]
 
+    def test_all_topics_of_a_turn_are_told_by_one_call(self, desk: Desk) -> None:
+        for topic in (TOPIC, "cortex:b"):
+            desk.presence.track(topic, "a", {}, "owner")
+            desk.presence.update(topic, "a", "owner", {"n": 1})
+        assert desk.clock.pending == 1
+
     def test_each_topic_has_its_own(self, desk: Desk) -> None:
         desk.presence.track("cortex:b", "b", {}, "owner")
         a = desk.presence.track(TOPIC, "a", {}, "owner")

@@ -171,6 +171,16 @@ class TestSlowReaders:
         assert dropped.bytes > 3 * 2**20
         assert len(node.cortex.connections.get("a")) == 1
 
+    def test_a_resuming_join_whose_reply_was_one_too_many_keeps_no_stream(self) -> None:
+        node = Node()
+        peer = node.peer()
+        peer.transport.writable = False
+        for _ in range(10_000):
+            peer.socket.receive(b'[null,"1","phoenix","heartbeat",{}]')
+        peer.socket.receive(b'["1","1","cortex:a","phx_join",{"resume":{}}]')
+        node.settle()
+        assert (peer.closed, node.leftovers()) == (1008, {})
+
 
 class TestShutDown:
     def test_queries_end_agents_are_told_and_connections_close(self) -> None:

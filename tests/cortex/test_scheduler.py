@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from synapse.cortex import Job, Policies, Refusal, Scheduler, State
+from synapse.cortex.scheduler import SOONEST_RETRY
 from synapse.policies import Fixed, FixedTimeout, Priority
 from synapse.telemetry import events
 from tests.support.clock import VirtualClock
@@ -90,7 +91,7 @@ class TestAdmission:
         desk = Desk(limit=1, bound=1)
         desk.submit("q1")
         desk.submit("q2")
-        assert desk.refused("q3") == Refusal("overloaded", "queue", 0.0)
+        assert desk.refused("q3") == Refusal("overloaded", "queue", SOONEST_RETRY)
         assert desk.counts == (1, 1)
         assert desk.endings == []
 
@@ -353,7 +354,7 @@ class TestTelemetry:
         desk.submit("q1")
         desk.refused("q2")
         assert desk.announced(events.Rejected) == [
-            events.Rejected(1000.0, "desk", "a", "q2", 5, 1, "overloaded", "queue", 0.0)
+            events.Rejected(1000.0, "desk", "a", "q2", 5, 1, "overloaded", "queue", SOONEST_RETRY)
         ]
         assert desk.announced(events.Finished) == []
 

@@ -51,5 +51,5 @@ def test_a_wrong_key_is_a_join_error_that_says_what_to_do(server: LiveServer) ->
 def test_jupyters_token_opens_the_kernel(server: LiveServer) -> None:
     with synapse.connect(server.url, token=server.token, agent="ada") as agent:
         query = agent.query("print('hello'); 6 * 7", handler="kernel")
-        assert [(thought.type, thought.content) for thought in query][0] == ("stdout", "hello\n")
+        assert next((thought.type, thought.content) for thought in query) == ("stdout", "hello\n")
         assert query.result.data["result"] == "42"

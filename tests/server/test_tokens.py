@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import InvalidStatus
 
+import synapse
 from synapse.server.tokens import Tokens
 from tests.support.phx import Phx
 from tests.support.server import LiveServer
@@ -133,3 +134,11 @@ class TestDisconnecting:
             call(server, "DELETE", "/api/agents/nobody")
         assert refusal.value.code == 404
         refusal.value.close()
+
+
+class TestInTheHeader:
+    def test_the_python_client_carries_it_where_jupyters_go(self, server: LiveServer) -> None:
+        with synapse.connect(server.url, token=issue(server, "lab-*"), agent="lab-3") as agent:
+            assert agent.ask("thoughts=0").ok
+        with pytest.raises(synapse.JoinError, match="unauthorized"):
+            synapse.connect(server.url, token=issue(server, "lab-*"), agent="hal")
