@@ -42,9 +42,9 @@ class Message:
         self._encoded: dict[tuple[str, str | None], Encoded] = {}
 
     @property
-    def size(self) -> int:
-        """The payload's length in bytes."""
-        return len(memoryview(self._raw))
+    def data(self) -> bytes:
+        """The payload's bytes: its JSON, or the payload itself if it is binary."""
+        return bytes(self._raw)
 
     def encoded(self, serializer: Serializer, join_ref: Any) -> Encoded:
         """The message for a socket; `join_ref` is that of the member's channel, ignored for a broadcast."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from synapse.cortex.interrupts import InterruptManager
 from synapse.cortex.job import Timer
 from synapse.cortex.replay import ReplayBuffer
+from synapse.cortex.router import topic_of
 from synapse.cortex.scheduler import Clock
 
 AGENT_GONE = "agent_gone"
@@ -42,7 +43,7 @@ class Absences:
         """The agent wants to be able to resume: its stream is kept from now on."""
         buffer = self.buffers.get(agent)
         if buffer is None:
-            buffer = self.buffers[agent] = ReplayBuffer(self._grace)
+            buffer = self.buffers[agent] = ReplayBuffer(topic_of(agent), self._grace)
         return buffer
 
     def returned(self, agent: str) -> None:

@@ -49,16 +49,21 @@ class ReplayBuffer:
 
     Parameters
     ----------
+    topic
+        The agent's.
     grace
         Seconds that a query's messages are kept after its ending.
     messages, size
         The bounds, in messages and in payload bytes; at a bound the oldest go first.
     """
 
-    def __init__(self, grace: float, messages: int = 10_000, size: int = 4 * 2**20) -> None:
+    # Only what is needed to say it again is kept, as bytes: a whole `Message` is ten times its payload.
+
+    def __init__(self, topic: str, grace: float, messages: int = 5_000, size: int = 2**20) -> None:
+        self._topic = topic
         self._grace = grace
         self._most, self._most_bytes = messages, size
-        self._stream: deque[tuple[str, int, Message]] = deque()  # ref, seq (0 for an ending), message
+        self._stream: deque[tuple[str, int, str, bytes]] = deque()  # ref, seq (0 for an ending), event, JSON
         self._queries: dict[str, _Query] = {}
         self._bytes = 0
 
@@ -75,7 +80,7 @@ class ReplayBuffer:
         if ref in self._queries:  # an old query of that name is over, and so is its stream
             kept = [entry for entry in self._stream if entry[0] != ref]
             self._stream = deque(kept)
-            self._bytes = sum(message.size for _, _, message in kept)
+            self._bytes = sum(len(data) for *_, data in kept)
         self._queries[ref] = _Query()
 
     def thought(self, ref: str, seq: int, message: Message) -> None:
@@ -92,21 +97,26 @@ class ReplayBuffer:
         """What an agent that has seen so many thoughts of each query has not seen."""
         self._forget_old(now)
         known = {ref: last for ref, last in seen.items() if ref in self._queries}
-        messages = [message for ref, seq, message in self._stream if ref in known and (seq == 0 or seq > known[ref])]
+        messages = [
+            Message(self._topic, event, msgspec.Raw(data))
+            for ref, seq, event, data in self._stream
+            if ref in known and (seq == 0 or seq > known[ref])
+        ]
         gaps = {ref: self._queries[ref].first for ref, last in known.items() if self._queries[ref].first > last + 1}
         return Missed(messages, [ref for ref in seen if ref not in known], gaps)
 
     def _keep(self, ref: str, seq: int, message: Message) -> None:
         query = self._queries.setdefault(ref, _Query())
         query.messages += 1
-        self._stream.append((ref, seq, message))
-        self._bytes += message.size
+        data = message.data
+        self._stream.append((ref, seq, message.event, data))
+        self._bytes += len(data)
         while len(self._stream) > self._most or (self._bytes > self._most_bytes and len(self._stream) > 1):
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
-        ref, seq, message = self._stream.popleft()
-        self._bytes -= message.size
+        ref, seq, _, data = self._stream.popleft()
+        self._bytes -= len(data)
         query = self._queries.get(ref)
         if query is None:
             return

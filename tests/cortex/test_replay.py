@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -19,25 +20,26 @@ def message(ref: str, seq: int) -> Message:
 
 
 def sent(messages: list[Message]) -> list[tuple[str, int]]:
-    return [(each.payload["ref"], each.payload["seq"]) for each in messages]
+    payloads = [json.loads(each.data) for each in messages]
+    return [(payload["ref"], payload["seq"]) for payload in payloads]
 
 
 class TestReplayBuffer:
     def test_what_was_seen_is_not_sent_again(self) -> None:
-        buffer = ReplayBuffer(grace=30)
+        buffer = ReplayBuffer("cortex:a", grace=30)
         for seq in (1, 2, 3):
             buffer.thought("q", seq, message("q", seq))
         buffer.ending("q", message("q", 0), now=0)
         assert sent(buffer.missed({"q": 2}, 0).messages) == [("q", 3), ("q", 0)]
 
     def test_an_accepted_query_without_a_thought_is_known(self) -> None:
-        buffer = ReplayBuffer(grace=30)
+        buffer = ReplayBuffer("cortex:a", grace=30)
         buffer.begin("q")
         missed = buffer.missed({"q": 0, "other": 0}, 0)
         assert (missed.messages, missed.unknown) == ([], ["other"])
 
     def test_a_query_that_ended_longer_ago_than_the_grace_period_is_unknown(self) -> None:
-        buffer = ReplayBuffer(grace=30)
+        buffer = ReplayBuffer("cortex:a", grace=30)
         buffer.thought("q", 1, message("q", 1))
         buffer.ending("q", message("q", 0), now=0)
         assert buffer.missed({"q": 0}, 29.9).unknown == []
@@ -45,7 +47,7 @@ class TestReplayBuffer:
         assert (len(buffer), buffer.bytes) == (0, 0)
 
     def test_at_the_bound_the_oldest_go_and_the_gap_is_told(self) -> None:
-        buffer = ReplayBuffer(grace=30, messages=3)
+        buffer = ReplayBuffer("cortex:a", grace=30, messages=3)
         for seq in range(1, 6):
             buffer.thought("q", seq, message("q", seq))
         missed = buffer.missed({"q": 1}, 0)
@@ -53,7 +55,7 @@ class TestReplayBuffer:
         assert missed.gaps == {"q": 3}
 
     def test_a_ref_that_is_used_again_has_a_stream_of_its_own(self) -> None:
-        buffer = ReplayBuffer(grace=30)
+        buffer = ReplayBuffer("cortex:a", grace=30)
         buffer.thought("q", 1, message("q", 1))
         buffer.ending("q", message("q", 0), now=0)
         buffer.begin("q")
@@ -68,7 +70,7 @@ class TestReplayBuffer:
     def test_whatever_happens_it_sends_what_was_missed_or_says_what_is_gone(
         self, steps: list[tuple[str, bool]], seen: dict[str, int], bound: int
     ) -> None:
-        buffer, thoughts, ended = ReplayBuffer(grace=30, messages=bound), dict.fromkeys("abc", 0), set()
+        buffer, thoughts, ended = ReplayBuffer("cortex:a", grace=30, messages=bound), dict.fromkeys("abc", 0), set()
         story: list[tuple[str, int]] = []
         for ref, ends in steps:
             if ref in ended:

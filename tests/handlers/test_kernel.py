@@ -263,10 +263,11 @@ def test_closing_leaves_no_process_thread_descriptor_or_file(stage: Any, private
     gc.collect()
     me = psutil.Process()
     before = me.num_fds(), threading.active_count()
+    children = set(me.children(recursive=True))
     pids = asyncio.run(main())
     gc.collect()
     assert (me.num_fds(), threading.active_count()) == before
-    assert me.children(recursive=True) == []
+    assert set(me.children(recursive=True)) <= children
     assert not [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
     assert list(private_tmp.iterdir()) == []
 

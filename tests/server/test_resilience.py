@@ -53,6 +53,7 @@ def wait_for_health(server: LiveServer, phx: Phx, **wanted: int) -> None:
 def test_a_client_killed_in_the_middle_of_1000_streams_harms_no_one(tmp_path: Path) -> None:
     options = [
         "--SynapseApp.linger=0.5",
+        "--SynapseApp.resume_grace=0.5",
         "--SynapseApp.policies={'concurrency': {'kind': 'fixed', 'limit': 2000}}",
     ]
     with live_server(tmp_path, *options) as server, Phx(server.url) as survivor:
