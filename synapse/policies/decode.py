@@ -1,0 +1,198 @@
+"""One decoder for all policies: from Python, TOML, JSON and Jupyter's configuration, with errors that help.
+
+``decode("rate-limit", {"kind": "token-bucket", "rate": 5, "burst": 10})`` gives the value that
+``TokenBucket(rate=5, burst=10)`` is, and `encode` gives the table back.
+
+A package can add a policy of its own: a `Policy` whose class attribute `family` names one of `FAMILIES`, behind
+an entry point of the group ``synapse.policies`` that is named like its kind. It is loaded when first asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Any, get_args
+
+import msgspec
+
+from synapse.policies.balancing import BalancingPolicy
+from synapse.policies.base import Policy, PolicyError, explained, join, kind_of
+from synapse.policies.concurrency import ConcurrencyPolicy
+from synapse.policies.connections import ConnectionsPolicy
+from synapse.policies.mailbox import MailboxPolicy
+from synapse.policies.queue import QueuePolicy
+from synapse.policies.rate import All, RateLimitPolicy
+from synapse.policies.retry import GuardPolicy, RetryPolicy
+from synapse.policies.timeout import HedgePolicy, TimeoutPolicy
+
+GROUP = "synapse.policies"
+
+
+def _kinds(union: Any) -> dict[str, type[Policy]]:
+    return {kind_of(cls): cls for cls in get_args(union) or (union,)}
+
+
+FAMILIES: dict[str, dict[str, type[Policy]]] = {
+    "rate-limit": _kinds(RateLimitPolicy),
+    "concurrency": _kinds(ConcurrencyPolicy),
+    "queue": _kinds(QueuePolicy),
+    "timeout": _kinds(TimeoutPolicy),
+    "hedge": _kinds(HedgePolicy),
+    "retry": _kinds(RetryPolicy),
+    "guard": _kinds(GuardPolicy),
+    "mailbox": _kinds(MailboxPolicy),
+    "connections": _kinds(ConnectionsPolicy),
+    "balancing": _kinds(BalancingPolicy),
+}
+"""The kinds of each family that are known so far."""
+
+
+def decode(family: str, value: Any, path: str = "") -> Any:
+    """Read a policy.
+
+    Parameters
+    ----------
+    family
+        One of `FAMILIES`.
+    value
+        A table with its ``kind`` and fields, a kind alone (all else as usual), or a policy, which is returned as it is.
+    path
+        Where the value stands in a larger one, for errors.
+
+    Returns
+    -------
+    Policy
+        A value of one of the family's kinds.
+
+    Raises
+    ------
+    PolicyError
+        If the value is none of them: which field, what is allowed, in which unit.
+    """
+    if isinstance(value, Policy):
+        return _known(family, value, path)
+    if isinstance(value, str):
+        value = {"kind": value}
+    if not isinstance(value, Mapping):
+        raise PolicyError(path, f"must be a table with a kind; not {value!r}")
+    cls = _class(family, value.get("kind"), path)
+    if cls is All:
+        return _decode_all(value, path)
+    try:
+        return msgspec.convert(dict(value), cls)
+    except msgspec.ValidationError as error:
+        raise explained(error, cls, value).under(path) from None
+
+
+def decode_parts(families: Mapping[str, str], value: Any, path: str = "") -> dict[str, Any]:
+    """Read several policies from one table.
+
+    Parameters
+    ----------
+    families
+        The family of each part that there may be: ``{"queue": "queue", "limit": "rate-limit"}``.
+    value
+        A table of parts. Each may be absent.
+    path
+        Where the value stands in a larger one, for errors.
+
+    Returns
+    -------
+    dict
+        The parts that are there.
+
+    Raises
+    ------
+    PolicyError
+        If a part is not known, or is no policy of its family.
+    """
+    if not isinstance(value, Mapping):
+        raise PolicyError(path, f"must be a table; not {value!r}")
+    for name in value:
+        if name not in families:
+            raise PolicyError(join(path, str(name)), "is not known" + _hint(name, families))
+    return {name: decode(families[name], part, join(path, name)) for name, part in value.items()}
+
+
+def encode(policy: Policy) -> dict[str, Any]:
+    """A policy as a plain table: what JSON and TOML can write, and `decode` reads back."""
+    table = {name: _plain(value) for name, value in msgspec.structs.asdict(policy).items()}
+    return {"kind": kind_of(type(policy)), **table}
+
+
+def register(cls: type[Policy]) -> type[Policy]:
+    """Make a policy known to its `family`, as an entry point would. Can be used as a decorator.
+
+    Raises
+    ------
+    TypeError
+        If it is not a frozen `Policy`, names no family, or its kind is taken.
+    """
+    family = getattr(cls, "family", None)
+    if not (isinstance(cls, type) and issubclass(cls, Policy)):
+        raise TypeError(f"{cls!r} is no Policy")
+    if not cls.__struct_config__.frozen:
+        raise TypeError(f"{cls.__name__} is not frozen")
+    if family not in FAMILIES:
+        raise TypeError(f"{cls.__name__}.family must be one of {', '.join(FAMILIES)}; not {family!r}")
+    if FAMILIES[family].setdefault(kind_of(cls), cls) is not cls:
+        raise TypeError(f"there is a {family} policy of the kind {kind_of(cls)!r} already")
+    return cls
+
+
+def _known(family: str, policy: Policy, path: str) -> Policy:
+    if type(policy) not in FAMILIES[family].values():
+        raise PolicyError(path, f"must be a {family} policy; {policy!r} is none")
+    return policy
+
+
+def _class(family: str, kind: Any, path: str) -> type[Policy]:
+    kinds = FAMILIES[family]
+    if kind is None:
+        raise PolicyError(join(path, "kind"), f"is required: one of {', '.join(kinds)}")
+    if isinstance(kind, str) and (kind in kinds or _load(family, kind, path)):
+        return kinds[kind]
+    problem = f"must be one of {', '.join(kinds)}; not {kind!r}{_hint(kind, kinds)}"
+    raise PolicyError(join(path, "kind"), problem)
+
+
+def _hint(name: Any, names: Mapping[str, Any]) -> str:
+    close = get_close_matches(str(name), names, n=1)
+    return f". Did you mean {close[0]!r}?" if close else ""
+
+
+def _load(family: str, kind: str, path: str) -> bool:
+    """Look for an entry point of this kind. Only here, so that what is never asked for is never imported."""
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=GROUP, name=kind):
+        try:
+            cls = point.load()
+            if getattr(cls, "family", None) == family:
+                register(cls)
+        except Exception as error:
+            raise PolicyError(join(path, "kind"), f"{kind!r} ({point.value}) cannot be loaded: {error}") from error
+    return kind in FAMILIES[family]
+
+
+def _decode_all(value: Mapping[str, Any], path: str) -> All:
+    members = value.get("policies", ())
+    for name in value:
+        if name not in ("kind", "policies"):
+            raise PolicyError(join(path, str(name)), "is no field of 'all', which has policies")
+    if isinstance(members, (str, Mapping)) or not hasattr(members, "__iter__"):
+        raise PolicyError(join(path, "policies"), f"must be a list of rate limits; not {members!r}")
+    where = join(path, "policies")
+    policies = [decode("rate-limit", member, f"{where}[{place}]") for place, member in enumerate(members)]
+    try:
+        return All(tuple(policies))
+    except PolicyError as error:
+        raise error.under(path) from None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Policy):
+        return encode(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return dict(value) if isinstance(value, Mapping) else value

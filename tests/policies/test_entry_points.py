@@ -1,0 +1,104 @@
+"""Policies of other packages."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from typing import Annotated, Any, ClassVar
+
+import pytest
+from msgspec import Meta
+
+from synapse.policies import (
+    FAMILIES,
+    Fifo,
+    Policy,
+    PolicyError,
+    Unlimited,
+    decode,
+    encode,
+    register,
+)
+
+
+class Mine(Policy, frozen=True, tag="mine"):
+    """A rate limit of someone else's."""
+
+    family: ClassVar = "rate-limit"
+    share: Annotated[float, Meta(ge=0, le=1, extra={"unit": "of all"})] = 0.5
+    per: str = "agent"
+
+    def start(self, now: float, before: object = None) -> Unlimited:
+        return Unlimited()
+
+
+class Elsewhere(Policy, frozen=True, tag="mine"):
+    family: ClassVar = "queue"
+
+
+@pytest.fixture
+def entry_point(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Names what entry points there are; what was registered is forgotten afterwards."""
+    for family in FAMILIES:
+        monkeypatch.setitem(FAMILIES, family, dict(FAMILIES[family]))
+
+    def install(*values: str) -> None:
+        points = [importlib.metadata.EntryPoint("mine", value, "synapse.policies") for value in values]
+        monkeypatch.setattr(
+            importlib.metadata,
+            "entry_points",
+            lambda group, name: [point for point in points if (point.group, point.name) == (group, name)],
+        )
+
+    return install
+
+
+class TestEntryPoints:
+    def test_a_policy_of_another_package_is_found_by_its_kind(self, entry_point: Any) -> None:
+        entry_point(f"{__name__}:Elsewhere", f"{__name__}:Mine")
+        assert decode("rate-limit", {"kind": "mine", "share": 0.25}) == Mine(0.25)
+        assert decode("queue", "mine") == Elsewhere()
+
+    def test_its_errors_read_like_ours(self, entry_point: Any) -> None:
+        entry_point(f"{__name__}:Mine")
+        with pytest.raises(PolicyError, match="^share: must be a number >= 0 and <= 1, in of all; not 2$"):
+            decode("rate-limit", {"kind": "mine", "share": 2})
+
+    def test_it_may_be_one_of_several(self, entry_point: Any) -> None:
+        entry_point(f"{__name__}:Mine")
+        value = decode("rate-limit", {"kind": "all", "policies": [{"kind": "mine"}, {"kind": "unlimited"}]})
+        assert value.policies == (Mine(), Unlimited())
+        assert decode("rate-limit", encode(value)) == value
+        assert value.start(0.0).admit(0.0)
+
+    def test_one_that_cannot_be_loaded_is_named(self, entry_point: Any) -> None:
+        entry_point("no_such_package:Mine")
+        with pytest.raises(PolicyError, match=r"'mine' \(no_such_package:Mine\) cannot be loaded: No module named"):
+            decode("rate-limit", "mine")
+
+    def test_our_own_kinds_never_look_for_any(self, entry_point: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(importlib.metadata, "entry_points", None)
+        assert decode("queue", "fifo") == Fifo()
+
+    def test_one_can_be_registered_by_hand(self, entry_point: Any) -> None:
+        assert register(Mine) is Mine
+        assert register(Mine) is Mine
+        assert decode("rate-limit", "mine") == Mine()
+
+    def test_what_cannot_be_registered_is_told_why(self, entry_point: Any) -> None:
+        class Thawed(Policy, frozen=False, tag="thawed"):
+            family: ClassVar = "queue"
+
+        class Homeless(Policy, frozen=True, tag="homeless"):
+            pass
+
+        class Taken(Policy, frozen=True, tag="fifo"):
+            family: ClassVar = "queue"
+
+        for cls, message in (
+            (Thawed, "not frozen"),
+            (Homeless, "family must be one of rate-limit"),
+            (Taken, "there is a queue policy of the kind 'fifo' already"),
+            (dict, "is no Policy"),
+        ):
+            with pytest.raises(TypeError, match=message):
+                register(cls)  # type: ignore[type-var]
