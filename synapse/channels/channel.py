@@ -118,7 +118,8 @@ class Channel:
 
     def handle_info(self, message: Message) -> None:
         """Take a message that is no broadcast, published to a topic this channel has subscribed to."""
-        self._send(message.encoded(self.socket.serializer, self.join_ref))
+        socket = self.socket
+        socket.send(message.encoded(socket.serializer, self.join_ref), message.stream, message.keep)
 
     def terminate(self, reason: str) -> None:
         """Called once at the end: ``left``, ``normal``, ``closed``, ``crash`` or the reason of a `Stop`."""
@@ -163,7 +164,7 @@ class Channel:
             elif type(message.payload) is bytes and not self.socket.serializer.binary:
                 log.warning("%r cannot take the binary broadcast %s: it has connected without vsn=2.0.0", self, message)
             else:
-                self._send(message.encoded(self.socket.serializer, None))
+                self.socket.send(message.encoded(self.socket.serializer, None), message.stream, message.keep)
         except Exception:
             self.socket.crashed(self)
 

@@ -148,7 +148,7 @@ class LocalPresence:
         diffs, self._diffs = self._diffs, {}
         for topic, diff in diffs.items():
             payload = {"joins": diff.joins, "leaves": diff.leaves}
-            self._pubsub.publish(Message(topic, "presence_diff", payload, broadcast=True))
+            self._pubsub.publish(Message(topic, "presence_diff", payload, broadcast=True, keep=True))
             if self._changed is not None:
                 self._changed(topic, _count(diff.joins), _count(diff.leaves))
 

@@ -24,6 +24,10 @@ class Message:
     broadcast
         A broadcast goes out with both refs null, straight to the sockets; any other message is pushed by
         each member's channel, under that channel's join_ref.
+    keep
+        Whether a slow reader's mailbox must not drop it: an ending, a change of presence.
+    stream
+        Which stream it is the latest of, for mailboxes that keep only that.
 
     Raises
     ------
@@ -31,13 +35,24 @@ class Message:
         If the payload has no JSON form.
     """
 
-    __slots__ = ("_encoded", "_raw", "broadcast", "event", "payload", "topic")
+    __slots__ = ("_encoded", "_raw", "broadcast", "event", "keep", "payload", "stream", "topic")
 
-    def __init__(self, topic: str, event: str, payload: Any, *, broadcast: bool = False) -> None:
+    def __init__(
+        self,
+        topic: str,
+        event: str,
+        payload: Any,
+        *,
+        broadcast: bool = False,
+        keep: bool = False,
+        stream: str | None = None,
+    ) -> None:
         self.topic = topic
         self.event = event
         self.payload = payload
         self.broadcast = broadcast
+        self.keep = keep
+        self.stream = stream
         self._raw = raw(payload)
         self._encoded: dict[tuple[str, str | None], Encoded] = {}
 

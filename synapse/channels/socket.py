@@ -1,8 +1,8 @@
 """A socket: one connection, many channels. One path in for a message, one path out.
 
 In: the driver calls `receive` with each WebSocket message and `flush` when it has handed over all it has
-read. Out: `send` leaves a message in the mailbox; a flush hands all that waits to the transport in one
-write. Which heads a frame carries follows Phoenix 1.8, rule by rule.
+read. Out: what `send` is given in one turn goes to the transport in one write. While the reader lags, messages
+wait in a mailbox, whose policy says what is lost when it is full. Which heads a frame carries follows Phoenix 1.8, rule by rule.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from synapse.channels.channel import Channel, MessageRef, Reply, Stop, error, ok, unmatched_event
 from synapse.channels.endpoint import Endpoint
-from synapse.policies import Disconnect, Mailbox, Overflow
+from synapse.policies import Disconnect, Mailbox, MailboxPolicy, Overflow
 from synapse.protocol import Encoded, Frame, MalformedFrame, Serializer
 
 log = logging.getLogger(__name__)
@@ -57,13 +57,16 @@ class Socket:
     """
 
     def __init__(
-        self, endpoint: Endpoint, serializer: Serializer, transport: Transport, mailbox: Disconnect | None = None
+        self, endpoint: Endpoint, serializer: Serializer, transport: Transport, mailbox: MailboxPolicy | None = None
     ) -> None:
         self.endpoint = endpoint
         self.serializer = serializer
         self.transport = transport
         self.channels: dict[str, Channel] = {}
-        self._mailbox: Mailbox[Encoded] = (mailbox or Disconnect()).start(endpoint.clock.time())
+        self._policy = Disconnect() if mailbox is None else mailbox
+        self._mailbox: Mailbox[Encoded] | None = None  # only while the reader lags
+        self._turn: list[Encoded] = []
+        self._turn_bytes = 0
         self._flush_due = False
         self._open = True
 
@@ -94,17 +97,22 @@ class Socket:
 
     # Out
 
-    def send(self, encoded: Encoded) -> None:
-        """Leave a message for the client."""
+    def send(self, encoded: Encoded, stream: str | None = None, keep: bool = True) -> None:
+        """Leave a message for the client. A mailbox that is full may drop it unless it is to `keep`."""
         if not self._open:
             return
-        try:
-            self._mailbox.put(encoded, self.endpoint.clock.time())
-        except Overflow as overflow:
-            if not self._make_room(encoded):
-                self.overflowed(len(self._mailbox), self._mailbox.bytes)
-                self.close(POLICY_VIOLATION, "slow reader")
-                log.warning("%r: cut off, %s", self, overflow)
+        if self._mailbox is not None and self.transport.writable:
+            due = self._flush_due
+            self.flush()
+            self._flush_due = due
+        if self._mailbox is None and self.transport.writable:
+            self._turn.append(encoded)
+            self._turn_bytes += len(encoded)
+            if self._turn_bytes > FLUSH_BYTES:
+                self._write_turn()
+        else:
+            self._write_turn()  # what came before goes before
+            if not (self._open and self._post(encoded, stream, keep)):
                 return
         if not self._flush_due:
             self._flush_due = True
@@ -113,8 +121,11 @@ class Socket:
     def flush(self) -> None:
         """Write what waits, as far as the transport takes it."""
         self._flush_due = False
-        while self._open and self.transport.writable and len(self._mailbox):
+        self._write_turn()
+        while self._mailbox is not None and self._open and self.transport.writable:
             self.transport.send(self._mailbox.drain(FLUSH_BYTES))
+            if not len(self._mailbox):
+                self._mailbox = None
 
     def close(self, code: int = GOING_AWAY, reason: str = "") -> None:
         """Disconnect the client: last words are written, then the close frame."""
@@ -123,8 +134,8 @@ class Socket:
             self._open = False
             self.transport.close(code, reason)
 
-    def overflowed(self, messages: int, size: int) -> None:
-        """Told before a slow reader is cut off, with what was lost. For subclasses to announce."""
+    def dropped(self, messages: int, size: int) -> None:
+        """Told what a slow reader has lost, and before it is cut off for that. For subclasses to announce."""
 
     # Channels
 
@@ -228,15 +239,28 @@ class Socket:
     def _reply(self, frame: Frame, join_ref: Any, reply: Reply) -> None:
         self.send(self.serializer.encode_reply(join_ref, frame.ref, frame.topic, reply.status, reply.response))
 
-    def _make_room(self, encoded: Encoded) -> bool:
-        """A mailbox that is full within one turn, not for a slow reader's sake, is written out and tried again."""
-        if not self.transport.writable:
-            return False
-        due = self._flush_due
-        self.flush()
-        self._flush_due = due
+    def _write_turn(self) -> None:
+        if self._turn:
+            turn, self._turn, self._turn_bytes = self._turn, [], 0
+            if self._open and self.transport.writable:
+                self.transport.send(turn)
+            else:  # it began to lag in mid-turn
+                for encoded in turn:
+                    if not (self._open and self._post(encoded, None, keep=True)):
+                        return
+
+    def _post(self, encoded: Encoded, stream: str | None, keep: bool) -> bool:
+        """Leave a message for a reader that lags. False if that was the end of it."""
+        now = self.endpoint.clock.time()
+        if self._mailbox is None:
+            self._mailbox = self._policy.start(now)
         try:
-            self._mailbox.put(encoded, self.endpoint.clock.time())
-        except Overflow:
+            dropped = self._mailbox.put(encoded, now, stream, keep)
+        except Overflow as overflow:
+            self.dropped(len(self._mailbox), self._mailbox.bytes)
+            log.warning("%r: cut off, %s", self, overflow)
+            self.close(POLICY_VIOLATION, "slow reader")
             return False
+        if dropped:
+            self.dropped(len(dropped), sum(map(len, dropped)))
         return True

@@ -15,7 +15,7 @@ from synapse.cortex.job import Job, State, Timer
 from synapse.cortex.presence import ROSTER, AgentPresence
 from synapse.cortex.replay import Missed, ReplayBuffer
 from synapse.cortex.router import MessageRouter, topic_of
-from synapse.cortex.scheduler import Clock, Outlet, Policies, Refusal, Runner, Scheduler
+from synapse.cortex.scheduler import Clock, Outlet, Refusal, Runner, Scheduler
 from synapse.cortex.socket import CortexSocket
 
 __all__ = [
@@ -39,7 +39,6 @@ __all__ = [
     "Missed",
     "OpenDoor",
     "Outlet",
-    "Policies",
     "Refusal",
     "ReplayBuffer",
     "RosterChannel",

@@ -130,6 +130,8 @@ class CortexChannel(AuthorizedChannel):
             timeout=None if query.timeout is None else query.timeout / 1000,
             attempt=query.attempt,
             body=payload,
+            connection=self.connection.id,
+            key=self.grant.key,
         )
         refusal = self.cortex.submit(job)
         return ok({"ref": query.ref, "status": "processing"}) if refusal is None else _refused(refusal)

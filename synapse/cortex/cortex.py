@@ -20,8 +20,9 @@ from synapse.cortex.interrupts import InterruptManager
 from synapse.cortex.job import Job
 from synapse.cortex.presence import ROSTER, AgentPresence, LoadGauge
 from synapse.cortex.router import MessageRouter
-from synapse.cortex.scheduler import Clock, Policies, Refusal, Runner, Scheduler
+from synapse.cortex.scheduler import Clock, Refusal, Runner, Scheduler
 from synapse.cortex.socket import CortexSocket
+from synapse.policies import Policies, kind_of
 from synapse.protocol import Serializer
 from synapse.telemetry import events
 
@@ -111,6 +112,15 @@ class Cortex:
             self.bus.emit(events.Connected(self.clock.time(), self.node, number))
         return socket
 
+    def replace(self, policies: Policies) -> None:
+        """Go on under other rules; nothing in flight is lost. A new mailbox policy is for new connections."""
+        self.scheduler.replace(policies)
+
+    @property
+    def policies(self) -> Policies:
+        """The rules in force."""
+        return self.scheduler.policies
+
     def drain(self) -> None:
         """Accept no more queries; those accepted go on."""
         self.scheduler.drain()
@@ -182,9 +192,13 @@ class Cortex:
         )
 
     def emit_dropped(self, socket: CortexSocket, messages: int, size: int) -> None:
-        """A slow reader was cut off."""
+        """A slow reader has lost messages."""
         if self.bus.listeners:
-            self.bus.emit(events.Dropped(self.clock.time(), self.node, socket.id, messages, size, "disconnect"))
+            self.bus.emit(
+                events.Dropped(
+                    self.clock.time(), self.node, socket.id, messages, size, kind_of(type(self.policies.mailbox))
+                )
+            )
 
     # The scheduler's outlet
 

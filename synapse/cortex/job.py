@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum
 from typing import Any, Protocol
 
@@ -39,11 +40,18 @@ class Job:
         Which try of the client's this is, from 1.
     body
         What the runner works on. The scheduler never looks at it.
+    connection, key
+        By which connection it came, and what opened the door to that: rate limits and fair queues may count
+        by them.
+    cost
+        What it counts for in rate limits.
 
     Attributes
     ----------
     submitted, admitted, started, first_thought, finished : float or None
         When it came so far, s on the scheduler's clock.
+    deadline : float
+        By when it must have ended, s on the scheduler's clock.
     status : str or None
         Once ended: ``success``, ``error``, ``timeout`` or ``interrupted``.
     thoughts : int
@@ -55,9 +63,13 @@ class Job:
         "agent",
         "attempt",
         "body",
+        "connection",
+        "cost",
+        "deadline",
         "finished",
         "first_thought",
         "handler",
+        "key",
         "priority",
         "reason",
         "ref",
@@ -81,6 +93,9 @@ class Job:
         timeout: float | None = None,
         attempt: int = 1,
         body: Any = None,
+        connection: int = 0,
+        key: str = "",
+        cost: int = 1,
     ) -> None:
         self.agent = agent
         self.ref = ref
@@ -89,6 +104,10 @@ class Job:
         self.timeout = timeout
         self.attempt = attempt
         self.body = body
+        self.connection = connection
+        self.key = key
+        self.cost = cost
+        self.deadline = math.inf
         self.state = State.NEW
         self.submitted = 0.0
         self.admitted: float | None = None

@@ -36,7 +36,7 @@ class MessageRouter:
 
     def broadcast_thought(self, agent: str, ref: str, thought: Any, timestamp: int, seq: int | None = None) -> Message:
         """One step of a query; `timestamp` is Unix time in ms. Raises TypeError if it has no JSON form."""
-        return self._publish(agent, "thought", Thought(thought, ref, timestamp, seq))
+        return self._publish(agent, "thought", Thought(thought, ref, timestamp, seq), keep=False, stream=ref)
 
     def broadcast_result(self, agent: str, ref: str, status: Outcome, data: Any, latency_ms: float) -> Message:
         """The ending of a query. Raises TypeError if the data have no JSON form."""
@@ -54,7 +54,9 @@ class MessageRouter:
         """News from the server itself."""
         self._publish(agent, event, payload)
 
-    def _publish(self, agent: str, event: str, payload: Any) -> Message:
-        message = Message(topic_of(agent), event, payload)
+    def _publish(
+        self, agent: str, event: str, payload: Any, *, keep: bool = True, stream: str | None = None
+    ) -> Message:
+        message = Message(topic_of(agent), event, payload, keep=keep, stream=stream)
         self._pubsub.publish(message)
         return message

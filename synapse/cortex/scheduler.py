@@ -7,19 +7,18 @@ queries: submitted = rejected + waiting + running + ended, at every moment.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import msgspec
 
 from synapse.cortex.job import Job, State, Timer
-from synapse.policies import Concurrency, Fixed, FixedTimeout, Priority, Queue
+from synapse.policies import Concurrency, Gate, Policies, Queue, Timeout, kind_of, move
 from synapse.telemetry import events
 
 log = logging.getLogger(__name__)
 
 SOONEST_RETRY = 0.1  # s; before any run was measured, or with very short ones, a hint of 0 would invite a hot loop
-OVERLOADED = {"reason": "overloaded", "policy": "queue"}
 
 
 class Clock(Protocol):
@@ -50,14 +49,6 @@ class Outlet(Protocol):
 
     def ended(self, job: Job, data: Any) -> None:
         """Deliver the ending that `job.status` names. Called once an accepted job; must not raise."""
-
-
-class Policies(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The rules of one scheduler."""
-
-    queue: Priority = Priority()
-    concurrency: Fixed = Fixed()
-    timeout: FixedTimeout = FixedTimeout()
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -99,9 +90,10 @@ class Scheduler:
         self._node = node
         self.policies = policies or Policies()
         now = clock.time()
+        self._gate = Gate(self.policies.rate_limit, now)
         self._queue: Queue[Job] = self.policies.queue.start(now)
         self._concurrency: Concurrency = self.policies.concurrency.start(now)
-        self._timeout = self.policies.timeout.start(now)
+        self._timeout: Timeout = self.policies.timeout.start(now)
         self._running: dict[Job, None] = {}  # ordered, so that draining ends the oldest first
         self._runs = 0
         self._mean_run = 0.0  # s, an exponentially weighted mean over about the last 20 runs
@@ -138,12 +130,15 @@ class Scheduler:
             self._bus.emit(events.Submitted(now, self._node, job.agent, job.ref, job.priority, job.handler))
         if self.draining:
             return self._reject(job, now, Refusal("shutting_down", "drain"))
+        verdict = self._gate.admit(now, job, job.cost)
+        if not verdict:
+            return self._reject(job, now, Refusal("rate_limited", verdict.policy, verdict.retry_after))
+        job.deadline = self._timeout.deadline(now, job.timeout, job.priority)
         evicted = () if self._has_slot() else self._queue.offer(job, now)
         if job in evicted:
-            return self._reject(job, now, Refusal("overloaded", "queue", self._expected_wait()))
+            return self._reject(job, now, Refusal("overloaded", self._queue_kind, self._expected_wait()))
         self._admit(job, now)
-        for other in evicted:
-            self._end(other, "error", "overloaded", OVERLOADED)
+        self._evict(evicted)
         return None
 
     def think(self, job: Job, thought: Any) -> bool:
@@ -172,6 +167,22 @@ class Scheduler:
         """End an accepted job from outside. False if it has ended before."""
         return self._stop(job, "interrupted", reason)
 
+    def replace(self, policies: Policies) -> None:
+        """Go on under other rules. What runs, runs on; what waits, waits on as far as the new queue has room.
+
+        Running state carries over where the kind of a policy stays the same.
+        """
+        now = self._clock.time()
+        old, self.policies = self.policies, policies
+        self._gate = Gate(policies.rate_limit, now, before=self._gate)
+        self._timeout = policies.timeout.start(now, self._timeout)
+        if policies.concurrency != old.concurrency:
+            self._concurrency = policies.concurrency.start(now, self._concurrency)
+        if policies.queue != old.queue:
+            before, self._queue = self._queue, policies.queue.start(now)
+            self._evict(move(before, self._queue, now))
+        self._fill()
+
     def drain(self) -> None:
         """Accept nothing more; what was accepted goes on. See `interrupt_all`."""
         self.draining = True
@@ -191,8 +202,7 @@ class Scheduler:
     def _admit(self, job: Job, now: float) -> None:
         job.admitted = now
         job.state = State.WAITING
-        deadline = self._timeout.deadline(now, job.timeout)
-        job.timer = self._clock.call_later(deadline - now, lambda: self._expire(job))
+        job.timer = self._clock.call_later(job.deadline - now, lambda: self._expire(job))
         if self._bus.listeners:
             self._bus.emit(events.Admitted(now, self._node, job.agent, job.ref, job.priority))
         if self._has_slot():
@@ -216,11 +226,18 @@ class Scheduler:
         while len(self._running) < self._concurrency.limit:
             now = self._clock.time()
             job, evicted = self._queue.take(now)
-            for other in evicted:
-                self._end(other, "error", "overloaded", OVERLOADED)
+            self._evict(evicted)
             if job is None:
                 return
             self._start(job, now)
+
+    def _evict(self, jobs: Iterable[Job]) -> None:
+        for job in jobs:
+            self._end(job, "error", "overloaded", {"reason": "overloaded", "policy": self._queue_kind})
+
+    @property
+    def _queue_kind(self) -> str:
+        return kind_of(type(self.policies.queue))
 
     def _expire(self, job: Job) -> None:
         self._stop(job, "timeout", "timeout", {"reason": "timeout"})
@@ -247,7 +264,13 @@ class Scheduler:
             rtt = 0.0 if job.started is None else now - job.started
             self._runs += 1
             self._mean_run += (rtt - self._mean_run) / min(self._runs, 20)
-            self._concurrency.on_finish(now, rtt, status == "timeout")
+            if status == "interrupted":  # says nothing of the load
+                self._concurrency.on_ignore(now)
+            else:
+                self._concurrency.on_finish(now, rtt, status == "timeout")
+                self._queue.observe(rtt)
+        if status != "interrupted":
+            self._timeout.observe(now - job.submitted)
         if job.timer is not None:
             job.timer.cancel()
             job.timer = None

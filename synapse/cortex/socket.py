@@ -26,7 +26,7 @@ class CortexSocket(Socket):
     def __init__(
         self, cortex: Cortex, number: int, serializer: Serializer, transport: Transport, identity: Any
     ) -> None:
-        super().__init__(cortex.endpoint, serializer, transport)
+        super().__init__(cortex.endpoint, serializer, transport, cortex.policies.mailbox)
         self.cortex = cortex
         self.id = number
         self.identity = identity
@@ -38,5 +38,5 @@ class CortexSocket(Socket):
         super().closed(reason)
         self.cortex.disconnected(self, reason)
 
-    def overflowed(self, messages: int, size: int) -> None:
+    def dropped(self, messages: int, size: int) -> None:
         self.cortex.emit_dropped(self, messages, size)

@@ -21,8 +21,9 @@ from traitlets.utils.importstring import import_item
 
 from synapse._version import __version__
 from synapse.channels import Channel, Routes
-from synapse.cortex import HandlerAccess, Policies
+from synapse.cortex import HandlerAccess
 from synapse.handlers import HandlerUnavailable, UnknownHandler
+from synapse.policies import Policies, PolicyError
 from synapse.server.auth import DoorKeeper, KeyRing
 from synapse.server.rest import routes
 from synapse.server.service import Service, Settings
@@ -117,7 +118,7 @@ class SynapseApp(ExtensionApp):
 
     @validate("policies")
     def _check_policies(self, proposal: Any) -> Any:
-        _decode(Policies, proposal["value"], "policies")
+        _decode_policies(proposal["value"])
         return proposal["value"]
 
     @validate("handlers")
@@ -154,7 +155,7 @@ class SynapseApp(ExtensionApp):
                 trusted_handlers=self.trusted_handlers,
                 authorizer=DoorKeeper(self._key_ring()),
                 secret=blake2b(self.jupyter.cookie_secret, person=b"synapse-tokens").digest(),
-                policies=_decode(Policies, self.policies, "policies"),
+                policies=_decode_policies(self.policies),
                 settings=self._settings(),
                 channels=self._channel_classes(),
             )
@@ -249,6 +250,13 @@ class SynapseApp(ExtensionApp):
     def _put_in_environment(self, name: str, value: str) -> None:
         self._environment[name] = os.environ.get(name)
         os.environ[name] = value
+
+
+def _decode_policies(value: Any) -> Policies:
+    try:
+        return Policies.decode(value)
+    except PolicyError as error:
+        raise TraitError(f"SynapseApp.policies: {error}") from None
 
 
 def _decode(kind: type[T], value: Any, trait: str) -> T:

@@ -17,6 +17,7 @@ from tornado.web import HTTPError, authenticated
 
 from synapse._version import __version__
 from synapse.cortex import State
+from synapse.policies import Policies, PolicyError
 from synapse.protocol import encode_json
 from synapse.server.auth import Identity
 from synapse.server.handshake import bearer_token, open_websocket, refuse
@@ -249,6 +250,30 @@ class TokensHandler(CortexAPIHandler):
         self.answer(TokenAnswer(token, bearer.agent, bearer.expires_at))
 
 
+class PoliciesHandler(CortexAPIHandler):
+    """``GET`` and ``PUT /cortex/api/policies``"""
+
+    @authenticated
+    @authorized
+    def get(self) -> None:
+        """The rules in force."""
+        self.answer(self.service.cortex.policies.encode())
+
+    @authenticated
+    @authorized
+    def put(self) -> None:
+        """Replace the rules; parts that are absent stay as they are."""
+        parts = self.read(dict[str, Any])
+        current = self.service.cortex.policies.encode()
+        try:
+            policies = Policies.decode({**current, **parts})
+        except PolicyError as error:
+            raise HTTPError(400, f"bad policies: {error}".replace("%", "%%")) from None
+        self.service.cortex.replace(policies)
+        self.log.info("policies replaced by %s: %s", self.current_user.username, parts)
+        self.answer(policies.encode())
+
+
 def routes(service: Service) -> list[tuple[str, type[JupyterHandler], dict[str, Any]]]:
     """The extension's URL patterns; Jupyter puts its base_url before them."""
     options = {"service": service}
@@ -259,4 +284,5 @@ def routes(service: Service) -> list[tuple[str, type[JupyterHandler], dict[str, 
         (r"/cortex/api/agents/([^/]+)", AgentHandler, options),
         (r"/cortex/api/tokens", TokensHandler, options),
         (r"/cortex/api/queries", QueriesHandler, options),
+        (r"/cortex/api/policies", PoliciesHandler, options),
     ]

@@ -18,8 +18,9 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from synapse.channels import Channel
-from synapse.cortex import Authorizer, Cortex, HandlerAccess, Policies
+from synapse.cortex import Authorizer, Cortex, HandlerAccess
 from synapse.handlers import HandlerRegistry, HandlerRunner
+from synapse.policies import Policies
 from synapse.protocol import Serializer
 from synapse.server.auth import Identity
 from synapse.server.tokens import Bearer, Tokens

@@ -135,7 +135,7 @@ class TestALaggingReader:
         told: list[tuple[int, int]] = []
 
         class Telling(Socket):
-            def overflowed(self, messages: int, size: int) -> None:
+            def dropped(self, messages: int, size: int) -> None:
                 told.append((messages, size))
 
         hall = Building()
@@ -150,32 +150,34 @@ class TestALaggingReader:
 
 
 class TestABurst:
-    """More than the mailbox holds, in one turn, to a reader that is not slow."""
+    """More than the mailbox holds, in one turn, to a reader that is not slow: no mailbox is needed."""
 
-    def test_it_is_written_out_and_goes_on(self) -> None:
+    def test_it_is_written_in_one_piece_at_the_end_of_the_turn(self) -> None:
         hall = Building(Disconnect(messages=3))
         peer = member(hall)
         for number in range(10):
             shout(hall, number)
-        assert numbers(peer) == [*range(10)]
-        assert peer.closed is None
-
-    def test_its_rest_is_written_at_the_end_of_the_turn(self) -> None:
-        hall = Building(Disconnect(messages=3))
-        peer = member(hall)
-        for number in range(4):
-            shout(hall, number)
         hall.clock.advance()
-        assert [len(write) for write in peer.transport.writes] == [3, 1]
+        assert [len(write) for write in peer.transport.writes] == [10]
+        assert (numbers(peer), peer.closed) == ([*range(10)], None)
 
-    def test_within_a_read_the_driver_flushes_its_rest(self) -> None:
+    def test_within_a_read_the_driver_flushes_it(self) -> None:
         hall = Building(Disconnect(messages=3))
         peer = hall.peer()
         for _ in range(4):
             peer.socket.receive(HEARTBEAT)
         peer.socket.flush()
-        assert [len(write) for write in peer.transport.writes] == [3, 1]
+        assert [len(write) for write in peer.transport.writes] == [4]
         assert hall.clock.pending == 0
+
+    def test_a_very_large_one_is_written_as_it_grows(self) -> None:
+        hall = Building(Disconnect(messages=3))
+        peer = member(hall)
+        for number in range(5):
+            hall.pubsub.publish(Message(LOBBY, "shout", {"n": number, "pad": "x" * 200_000}, broadcast=True))
+        assert [len(write) for write in peer.transport.writes] == [2, 2]
+        hall.clock.advance()
+        assert numbers(peer) == [*range(5)]
 
     def test_a_transport_found_writable_before_the_driver_said_so_gets_the_rest_too(self) -> None:
         hall = Building(Disconnect(messages=1))
@@ -189,12 +191,12 @@ class TestABurst:
         hall.clock.advance()
         assert numbers(peer) == [0, 1, 2]
 
-    def test_one_that_fills_the_transport_too_is_too_much(self) -> None:
+    def test_one_that_fills_the_transport_and_the_mailbox_is_too_much(self) -> None:
         hall = Building(Disconnect(messages=3))
         peer = member(hall)
         peer.transport.room = 1
         for number in range(7):
-            shout(hall, number)
+            hall.pubsub.publish(Message(LOBBY, "shout", {"n": number, "pad": "x" * 200_000}, broadcast=True))
         assert peer.closed == 1008
 
 

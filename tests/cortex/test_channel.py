@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from synapse.cortex import Grant, HandlerAccess, Policies
-from synapse.policies import Fixed, FixedTimeout, Priority
+from synapse.cortex import Grant, HandlerAccess
+from synapse.policies import Fixed, FixedTimeout, Policies, Priority
 from synapse.protocol import Frame
 from tests.support.channels import KeyDoor
 from tests.support.node import EPOCH, Node
@@ -189,7 +189,7 @@ class TestQuery:
         node.clock.advance(2)
         node.runner.finish("q1")
         agent.query("q2")
-        assert agent.refused("q3") == {"reason": "overloaded", "policy": "queue", "retry_after_ms": 2000}
+        assert agent.refused("q3") == {"reason": "overloaded", "policy": "priority", "retry_after_ms": 2000}
         assert node.cortex.interrupts.find("a", "q3") is None
 
     def test_a_query_that_is_pushed_out_of_the_queue_gets_its_ending(self) -> None:
@@ -198,7 +198,7 @@ class TestQuery:
         a.query("runs")
         a.query("waits", priority=9)
         b.query("better", priority=0)
-        data = {"reason": "overloaded", "policy": "queue"}
+        data = {"reason": "overloaded", "policy": "priority"}
         assert a.heard() == [("result", {"ref": "waits", "status": "error", "data": data})]
         assert node.cortex.interrupts.find("a", "waits") is None
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from synapse.channels import Channel, LocalPresence, LocalPubSub, Reply, ok
-from synapse.cortex import Job, Policies
-from synapse.policies import Fixed
+from synapse.cortex import Job
+from synapse.policies import Fixed, Policies
 from synapse.telemetry import events
 from tests.support.clock import VirtualClock
 from tests.support.node import EPOCH, Node

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from synapse.cortex import Policies
-from synapse.policies import Fixed
+from synapse.policies import Fixed, Policies
 from tests.support.node import Node
 from tests.support.peer import Peer
 

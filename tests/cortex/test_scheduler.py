@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from synapse.cortex import Job, Policies, Refusal, Scheduler, State
+from synapse.cortex import Job, Refusal, Scheduler, State
 from synapse.cortex.scheduler import SOONEST_RETRY
-from synapse.policies import Fixed, FixedTimeout, Priority
+from synapse.policies import Fixed, FixedTimeout, Policies, Priority
 from synapse.telemetry import events
 from tests.support.clock import VirtualClock
 from tests.support.runner import ScriptedRunner
@@ -91,7 +91,7 @@ class TestAdmission:
         desk = Desk(limit=1, bound=1)
         desk.submit("q1")
         desk.submit("q2")
-        assert desk.refused("q3") == Refusal("overloaded", "queue", SOONEST_RETRY)
+        assert desk.refused("q3") == Refusal("overloaded", "priority", SOONEST_RETRY)
         assert desk.counts == (1, 1)
         assert desk.endings == []
 
@@ -105,7 +105,7 @@ class TestAdmission:
         desk.submit("runs")
         evicted = desk.submit("worse", priority=9)
         desk.submit("better", priority=0)
-        assert desk.endings == [("worse", "error", "overloaded", {"reason": "overloaded", "policy": "queue"})]
+        assert desk.endings == [("worse", "error", "overloaded", {"reason": "overloaded", "policy": "priority"})]
         assert (evicted.started, desk.counts) == (None, (1, 1))
 
     def test_a_refusal_says_when_the_queue_should_have_moved_on(self) -> None:
@@ -354,7 +354,7 @@ class TestTelemetry:
         desk.submit("q1")
         desk.refused("q2")
         assert desk.announced(events.Rejected) == [
-            events.Rejected(1000.0, "desk", "a", "q2", 5, 1, "overloaded", "queue", SOONEST_RETRY)
+            events.Rejected(1000.0, "desk", "a", "q2", 5, 1, "overloaded", "priority", SOONEST_RETRY)
         ]
         assert desk.announced(events.Finished) == []
 

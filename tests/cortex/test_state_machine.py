@@ -16,8 +16,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from synapse.cortex import Policies, topic_of
-from synapse.policies import Fixed, FixedTimeout, Priority
+from synapse.cortex import topic_of
+from synapse.policies import Fixed, FixedTimeout, Policies, Priority
 from synapse.telemetry import events
 from tests.support.channels import KEY, KeyDoor, TestChannel
 from tests.support.node import Node
@@ -99,7 +99,7 @@ class Model:
         if self.draining:
             self.rejected += 1
             return {"reason": "shutting_down", "policy": "drain"}
-        overloaded = {"reason": "overloaded", "policy": "queue"}
+        overloaded = {"reason": "overloaded", "policy": "priority"}
         full = len(self.running) == SLOTS and len(self.waiting) == PLACES
         worst = max(reversed(self.waiting), key=lambda waiting: waiting.priority, default=query)
         if full and worst.priority <= query.priority:

@@ -40,7 +40,7 @@ def test_own_channels_handlers_and_policies_come_from_the_configuration(tmp_path
         refused = phx.push("cortex:other", "query", {"q": "", "ref": "too much"})
     assert refused["status"] == "error"
     assert refused["response"]["reason"] == "overloaded"
-    assert refused["response"]["policy"] == "queue"
+    assert refused["response"]["policy"] == "priority"
     assert refused["response"]["retry_after_ms"] >= 1
 
 

@@ -1,0 +1,107 @@
+"""The rules on a live server: read, replaced while it runs, and obeyed."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.lean import LEAN
+from tests.support.phx import Phx
+from tests.support.server import LiveServer, live_server
+
+KEY = {"api_key": "test-key"}
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    with live_server(tmp_path_factory.mktemp("policies"), config=LEAN) as running:
+        yield running
+
+
+def put(server: LiveServer, **parts: Any) -> Any:
+    """Replace some of the rules. Returns all that are in force then."""
+    request = urllib.request.Request(f"{server.http}/api/policies", data=json.dumps(parts).encode(), method="PUT")
+    request.add_header("Authorization", f"token {server.token}")
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def ask(phx: Phx, ref: str, q: str = "thoughts=1", **more: Any) -> dict[str, Any]:
+    """Send a query of agent ``a``. Returns the reply's payload."""
+    return phx.push("cortex:a", "query", {"q": q, "ref": ref, **more})
+
+
+def test_a_tighter_rate_limit_refuses_what_comes_and_drops_nothing_that_runs(server: LiveServer) -> None:
+    with Phx(server.url) as phx:
+        phx.join("cortex:a", KEY)
+        assert ask(phx, "long", "thoughts=3 delay_ms=200")["status"] == "ok"
+        limit = {"kind": "token-bucket", "rate": 0.01, "burst": 1, "per": "agent"}
+        assert put(server, rate_limit=limit)["rate_limit"] == limit
+        assert ask(phx, "first")["status"] == "ok"
+        refused = ask(phx, "second")
+        assert phx.wait_ending("long")[1]["status"] == "success"
+    assert refused["status"] == "error"
+    assert refused["response"]["reason"] == "rate_limited"
+    assert refused["response"]["policy"] == "token-bucket"
+    assert 90_000 < refused["response"]["retry_after_ms"] <= 100_000
+
+
+def test_a_smaller_queue_ends_those_it_has_no_room_for(server: LiveServer) -> None:
+    put(server, concurrency={"kind": "fixed", "limit": 1})
+    with Phx(server.url) as phx:
+        phx.join("cortex:a", KEY)
+        for ref in ("runs", "stays", "goes"):
+            assert ask(phx, ref, "thoughts=1 delay_ms=60000")["status"] == "ok"
+        put(server, queue={"kind": "priority", "bound": 1})
+        event, ending = phx.wait_ending("goes")
+        assert (event, ending["status"]) == ("result", "error")
+        assert ending["data"] == {"reason": "overloaded", "policy": "priority"}
+        assert [query["state"] for query in server.get("/api/queries")["queries"]] == ["running", "waiting"]
+
+
+def test_a_larger_limit_starts_those_who_wait(server: LiveServer) -> None:
+    put(server, concurrency={"kind": "fixed", "limit": 1})
+    with Phx(server.url) as phx:
+        phx.join("cortex:a", KEY)
+        ask(phx, "runs", "thoughts=1 delay_ms=60000")
+        ask(phx, "waits", "thoughts=1")
+        put(server, concurrency={"kind": "fixed", "limit": 2})
+        assert phx.wait_ending("waits")[1]["status"] == "success"
+
+
+def test_a_0_overtakes_waiting_5s(server: LiveServer) -> None:
+    put(server, concurrency={"kind": "fixed", "limit": 1})
+    with Phx(server.url) as phx:
+        phx.join("cortex:a", KEY)
+        ask(phx, "runs", "thoughts=1 delay_ms=200")
+        for number in range(5):
+            ask(phx, f"usual-{number}", "thoughts=0")
+        ask(phx, "urgent", "thoughts=0", priority=0)
+        ended: list[str] = []
+        while len(ended) < 7:
+            ended.append(phx.wait_event("result")["ref"])
+    assert ended == ["runs", "urgent", *(f"usual-{number}" for number in range(5))]
+
+
+@pytest.mark.parametrize(
+    ("parts", "named"),
+    [
+        ({"rate_limit": {"kind": "token-bucket", "rate": -1, "burst": 1}}, "rate_limit.rate"),
+        ({"queue": {"kind": "fifio"}}, "fifo"),
+        ({"que": {"kind": "fifo"}}, "queue"),
+        ({"timeout": {"kind": "fixed", "seconds": "soon"}}, "timeout.seconds"),
+    ],
+)
+def test_bad_rules_are_refused_by_name_and_change_nothing(server: LiveServer, parts: Any, named: str) -> None:
+    before = server.get("/api/policies")
+    with pytest.raises(urllib.error.HTTPError) as refusal:
+        put(server, **parts)
+    assert refusal.value.code == 400
+    assert named in json.load(refusal.value)["message"]
+    refusal.value.close()
+    assert server.get("/api/policies") == before
