@@ -2,7 +2,9 @@
 
 In: the driver calls `receive` with each WebSocket message and `flush` when it has handed over all it has
 read. Out: what `send` is given in one turn goes to the transport in one write. While the reader lags, messages
-wait in a mailbox, whose policy says what is lost when it is full. Which heads a frame carries follows Phoenix 1.8, rule by rule.
+wait in a mailbox, whose policy says what is lost when it is full.
+
+Which heads a frame carries follows Phoenix 1.8, rule by rule.
 """
 
 from __future__ import annotations
