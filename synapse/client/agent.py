@@ -11,6 +11,7 @@ from synapse.client.face import AgentFace, QueryFace
 from synapse.client.io import IOThread, io_thread
 from synapse.client.opening import establish, plan
 from synapse.client.presence import Roster
+from synapse.client.retrying import Rule
 from synapse.client.ticker import ticking
 from synapse.client.values import Result, Thought
 
@@ -25,9 +26,11 @@ async def aconnect(
     token: str | None = None,
     handler: str | None = None,
     timeout: float = 10.0,
+    retry: Rule | None = None,
+    budget: Rule | None = None,
 ) -> AsyncAgent:
     """Connect an agent to a cortex: `connect`, for those who await. Parameters and errors are the same."""
-    plans = plan(url, agent=agent, api_key=api_key, token=token, timeout=timeout)
+    plans = plan(url, agent=agent, api_key=api_key, token=token, timeout=timeout, retry=retry, budget=budget)
     io = io_thread()
     opened = await _over_there(io, establish(io, plans))
     if opened.notice:
@@ -131,7 +134,7 @@ class AsyncQuery(QueryFace):
         Raises
         ------
         QueryRefused
-            If the server did not accept it.
+            If the server did not accept it, however often the agent's ``retry`` had it asked.
         ReplyTimeout, QueryLost, AgentClosed
             If no ending will come.
         """

@@ -199,9 +199,14 @@ class Connection:
     def _query_refused(self, event: news.Refused) -> None:
         error = event.error
         retry_after = None if error.retry_after_ms is None else error.retry_after_ms / 1e3
-        self._streams.pop(event.ref).fail(
-            QueryRefused(error.reason, retry_after, error.policy, error.field, error.handlers)
+        stream = self._streams.pop(event.ref)
+        stream.attempts = event.attempts
+        stream.fail(
+            QueryRefused(error.reason, retry_after, error.policy, error.field, error.handlers, attempts=event.attempts)
         )
+
+    def _postponed(self, event: news.Postponed) -> None:
+        self._streams[event.ref].attempts = event.attempt
 
     def _lost(self, event: news.Lost) -> None:
         failure: SynapseError
@@ -272,6 +277,7 @@ _HEAR: dict[type[news.Event], Callable[[Connection, Any], None]] = {
     news.Thinking: Connection._thinking,
     news.Ended: Connection._ended,
     news.Refused: Connection._query_refused,
+    news.Postponed: Connection._postponed,
     news.Lost: Connection._lost,
     news.Replied: Connection._replied,
     news.Joined: Connection._was_joined,

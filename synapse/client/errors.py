@@ -93,13 +93,16 @@ class QueryRefused(SynapseError):
     Attributes
     ----------
     reason : str
-        The server's word for why (``"overloaded"``, ``"rate_limited"``, ``"invalid field: …"``).
+        The server's word for why (``"overloaded"``, ``"rate_limited"``, ``"invalid field: …"``); ``"held_back"``
+        if the server was not asked, as the agent's own ``budget`` did not allow it.
     retry_after : float or None
         When asking again makes sense, in seconds from the refusal.
     policy, field : str or None
         The policy that refused; the offending field of the query.
     handlers : list of str or None
         The handlers that the agent may use, if it asked for another.
+    attempts : int
+        How often the server was asked; the rest is what it said the last time.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class QueryRefused(SynapseError):
         policy: str | None = None,
         field: str | None = None,
         handlers: list[str] | None = None,
+        attempts: int = 1,
     ) -> None:
         by = f" by {policy}" if policy else ""
         if retry_after is not None:
@@ -119,12 +123,14 @@ class QueryRefused(SynapseError):
             hint = f"Correct {field!r}"
         else:
             hint = "Ask again later, or look at the server's log for its rules"
-        super().__init__(f"query refused{by}: {reason}. {hint}")
+        tries = f" {attempts} times" if attempts > 1 else ""
+        super().__init__(f"query refused{tries}{by}: {reason}. {hint}")
         self.reason = reason
         self.retry_after = retry_after
         self.policy = policy
         self.field = field
         self.handlers = handlers
+        self.attempts = attempts
 
 
 class QueryLost(SynapseError, ConnectionError):

@@ -75,10 +75,20 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """The server did not take a query."""
+    """The server did not take a query, in as many attempts. 0: this client's own guard held it back."""
 
     ref: str
     error: Error
+    attempts: int = 1
+
+
+class Postponed(msgspec.Struct, frozen=True):
+    """The server did not take a query for now; the attempt of this number is made in `wait` seconds."""
+
+    ref: str
+    error: Error
+    attempt: int
+    wait: float
 
 
 class Thinking(msgspec.Struct, frozen=True):
@@ -141,6 +151,7 @@ Event = (
     | Replied
     | Accepted
     | Refused
+    | Postponed
     | Thinking
     | Ended
     | Gap

@@ -113,8 +113,8 @@ class QueryFace:
     def status(self) -> str:
         """How it stands.
 
-        ``"waiting"`` (for a first thought), ``"thinking"``; then ``"success"``, ``"error"``, ``"timeout"``,
-        ``"interrupted"``; or ``"refused"`` or ``"lost"``, and then its result raises.
+        ``"waiting"`` (for a first thought, or to be asked again), ``"thinking"``; then ``"success"``, ``"error"``,
+        ``"timeout"``, ``"interrupted"``; or ``"refused"`` or ``"lost"``, and then its result raises.
         """
         stream = self._stream
         if stream.result is not None:
@@ -123,10 +123,15 @@ class QueryFace:
             return "refused" if type(stream.failure).__name__ == "QueryRefused" else "lost"
         return "thinking" if stream.thoughts else "waiting"
 
+    @property
+    def attempts(self) -> int:
+        """How often the server was asked; while it waits to be asked again, with that next time."""
+        return self._stream.attempts
+
     def interrupt(self, reason: str = "user requested") -> None:
         """Ask the server to stop this query; does not wait. It ends with status ``"interrupted"``.
 
-        A query that has ended, or ends first, stays as it is.
+        A query that has ended, or ends first, stays as it is. One that waits to be asked again ends at once.
         """
         if not self._stream.over:
             self._agent._io.soon(self._agent._connection.interrupt, self.ref, reason)
@@ -134,11 +139,14 @@ class QueryFace:
     def __repr__(self) -> str:
         seen = len(self._stream.thoughts)
         thoughts = f"{seen} thought{'' if seen == 1 else 's'}"
-        return f"<{type(self).__name__} {html.short(self.q, 40)!r} {self.status}, {thoughts}>"
+        tries = f", attempt {self.attempts}" if self.attempts > 1 else ""
+        return f"<{type(self).__name__} {html.short(self.q, 40)!r} {self.status}, {thoughts}{tries}>"
 
     def _repr_html_(self) -> str:
         thoughts, stream = self.thoughts, self._stream
         fields: list[tuple[str, object]] = [("ref", self.ref)]
+        if self.attempts > 1:
+            fields.append(("attempts", self.attempts))
         if stream.failure is not None:
             fields.append(("failure", str(stream.failure)))
         elif (result := stream.result) is not None:

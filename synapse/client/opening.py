@@ -14,6 +14,8 @@ from synapse.client.connection import Connection
 from synapse.client.discovery import Target
 from synapse.client.errors import ConnectError
 from synapse.client.io import IOThread
+from synapse.client.retrying import Rule, settings_for
+from synapse.client.settings import Settings
 
 if TYPE_CHECKING:
     from synapse.server.embedded import EmbeddedServer
@@ -32,6 +34,7 @@ class Plan(msgspec.Struct, frozen=True):
     targets: tuple[Target, ...]
     explicit: bool
     timeout: float
+    settings: Settings = Settings()
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -41,7 +44,16 @@ class Opened(msgspec.Struct, frozen=True):
     notice: str | None = None
 
 
-def plan(url: str | None, *, agent: str | None, api_key: str | None, token: str | None, timeout: float) -> Plan:
+def plan(
+    url: str | None,
+    *,
+    agent: str | None,
+    api_key: str | None,
+    token: str | None,
+    timeout: float,
+    retry: Rule | None = None,
+    budget: Rule | None = None,
+) -> Plan:
     """Decide, from the arguments and the environment.
 
     Raises
@@ -55,8 +67,9 @@ def plan(url: str | None, *, agent: str | None, api_key: str | None, token: str 
         raise ValueError(f"agent must be a name of 1 to {LONGEST_NAME} characters and not reserved, not {agent!r}")
     if not timeout > 0:
         raise ValueError(f"timeout must be more than 0 s, not {timeout!r}")
+    settings = settings_for(retry, budget)
     targets = discovery.find(url, api_key=api_key, token=token)
-    return Plan(agent, targets, discovery.is_explicit(url), timeout)
+    return Plan(agent, targets, discovery.is_explicit(url), timeout, settings)
 
 
 async def establish(io: IOThread, plan: Plan) -> Opened:
@@ -84,7 +97,7 @@ async def establish(io: IOThread, plan: Plan) -> Opened:
 
 
 async def _open(io: IOThread, target: Target, plan: Plan) -> Connection:
-    connection = Connection(io, target, plan.agent)
+    connection = Connection(io, target, plan.agent, plan.settings)
     await connection.open(plan.timeout)
     return connection
 

@@ -17,12 +17,15 @@ class Resumed(msgspec.Struct, frozen=True):
 
     Parameters
     ----------
+    kept
+        Whether it kept the stream all the while: then what is unknown to it was never received.
     unknown
         Refs it knows nothing of.
     gaps
         By ref, the first thought it could still send.
     """
 
+    kept: bool = False
     unknown: list[str] = []
     gaps: dict[str, Annotated[int, msgspec.Meta(ge=1)]] = {}
 

@@ -29,6 +29,7 @@ from synapse.client.events import (
     JoinRefused,
     Lost,
     Misunderstood,
+    Postponed,
     PresenceChanged,
     Pushed,
     Refused,
@@ -38,11 +39,12 @@ from synapse.client.events import (
 )
 from synapse.client.presence import Presence, Roster
 from synapse.client.reading import Resumed, read, read_error, read_resumed
+from synapse.client.retrying import Retries, Tries
 from synapse.client.settings import Settings
 from synapse.client.socket import Socket
 from synapse.client.timers import Timer
 from synapse.client.values import Result, Thought
-from synapse.protocol import Encoded, InvalidMessage
+from synapse.protocol import Encoded, Error, InvalidMessage
 from synapse.protocol import messages as wire
 
 ROSTER = "cortex:presence"
@@ -52,9 +54,9 @@ HOPELESS = frozenset({"unauthorized", "api_key required"})  # a retry with the s
 class _Query:
     """A query without an ending yet."""
 
-    __slots__ = ("accepted", "asked", "deadline", "message", "patience", "push", "ref", "seen", "stopping")
+    __slots__ = ("accepted", "asked", "deadline", "message", "patience", "push", "ref", "seen", "stopping", "tries")
 
-    def __init__(self, message: wire.Query, patience: float, asked: float) -> None:
+    def __init__(self, message: wire.Query, patience: float, asked: float, tries: Tries) -> None:
         self.ref = message.ref
         self.message = message
         self.seen = 0  # the seq of its last thought, where the server numbers them
@@ -64,6 +66,12 @@ class _Query:
         self.push: Push | None = None
         self.stopping = False
         self.deadline: Timer | None = None  # only after a drop: until then the server owes us the ending
+        self.tries = tries
+
+    @property
+    def away(self) -> bool:
+        """Whether it is with the server, as far as we know: sent, and not refused."""
+        return self.push is None and self.tries.pause is None
 
 
 class Session:
@@ -78,7 +86,7 @@ class Session:
     api_key
         Sent when joining, if given.
     settings
-        Timeouts, retries and bounds.
+        Timeouts, retries (of connections, and of queries that were refused for now) and bounds.
     """
 
     def __init__(
@@ -95,6 +103,7 @@ class Session:
         self._api_key = api_key
         self._events: list[Event] = []
         self._socket = Socket(self.settings, random, self._events.append)
+        self._retries = Retries(self.settings, random)
         self._presence: dict[str, Presence] = {}
         self._queries: dict[str, _Query] = {}
         self._pushes = count(1)
@@ -175,7 +184,7 @@ class Session:
     # what the user wants
 
     def query(self, message: wire.Query, now: float) -> None:
-        """Ask. Then `Accepted` or `Refused`; then `Thinking`…, `Ended`; or `Lost` at any point.
+        """Ask. Then `Postponed`…, `Accepted` or `Refused`; then `Thinking`…, `Ended`; or `Lost` at any point.
 
         Raises
         ------
@@ -190,16 +199,20 @@ class Session:
         if len(self._queries) >= self.settings.max_pending:
             raise BufferFull(self.settings.max_pending)
         patience = self.settings.patience if message.timeout is None else message.timeout / 1e3
-        query = _Query(message, patience, now)
-        self._send(query, now)
+        if held_back := self._retries.held_back(now):
+            self._events.append(Refused(message.ref, held_back, attempts=0))
+            return
+        query = _Query(message, patience, now, self._retries.start(now + patience, now))
+        self._send(query, now, bounded=True)
         self._queries[message.ref] = query
 
     def interrupt(self, ref: str, reason: str, now: float) -> bool:
-        """Stop a query; False if it has ended already. One that has not left yet ends here."""
+        """Stop a query; False if it has ended already. One that is not with the server ends here."""
         query = self._queries.get(ref)
         if query is None:
             return False
-        if query.push is not None and query.push.sent is None:
+        query.tries.wanted = False
+        if query.tries.pause is not None or (query.push is not None and query.push.sent is None):
             self._end(Result(ref, "interrupted", None, now - query.asked, reason))
         elif not query.stopping:
             self._stop(query, reason, now)
@@ -256,7 +269,7 @@ class Session:
             presence.joining()
         payload: dict[str, Any] = {} if self._api_key is None else {"api_key": self._api_key}
         if channel is self._channel and self.settings.resume:
-            payload["resume"] = {query.ref: query.seen for query in self._queries.values() if query.push is None}
+            payload["resume"] = {query.ref: query.seen for query in self._queries.values() if query.away}
         return payload
 
     def joined(self, channel: Channel, response: Any, now: float) -> None:
@@ -319,7 +332,7 @@ class Session:
             query = self._queries.get(thought.ref)
             if query is not None and (thought.seq is None or thought.seq > query.seen):
                 query.seen = thought.seq or 0
-                self._accept(query)
+                self._accept(query, now)
                 self._events.append(Thinking(Thought.from_wire(thought)))
         elif event == "result":
             result = read(wire.Result, payload)
@@ -332,21 +345,26 @@ class Session:
             return event == "pong"  # a ping's reply says the same
         return True
 
-    def _send(self, query: _Query, now: float) -> None:
+    def _send(self, query: _Query, now: float, *, bounded: bool = False) -> None:
         fields = msgspec.structs.asdict(query.message)
         payload = {name: value for name, value in fields.items() if value is not None}
-        query.push = self._channel.push("query", payload, partial(self._query_replied, query), now)
+        done = partial(self._query_replied, query)
+        query.push = self._channel.push("query", payload, done, now, bounded=bounded)
 
     def _resume(self, resumed: Resumed, now: float) -> None:
-        """The server goes on with what it knows. What it never received is sent again; the rest is lost."""
-        for query in [query for query in self._queries.values() if query.push is None]:
+        """The server goes on with what it knows. What it never received is sent again; the rest is lost.
+
+        Only a server that kept the stream all the while can tell the one from the other: a query that may have
+        run is not sent twice.
+        """
+        for query in [query for query in self._queries.values() if query.away]:
             if query.ref in resumed.unknown:
-                if query.accepted:
+                if query.accepted or not resumed.kept:
                     self._lose(query, "dropped", "the server no longer knew it when the connection was back")
                 else:
                     self._send(query, now)
             else:
-                self._accept(query)
+                self._accept(query, now)
                 if query.ref in resumed.gaps:
                     self._events.append(Gap(query.ref, query.seen, resumed.gaps[query.ref]))
             if query.deadline is not None:  # the server owes the ending again
@@ -356,11 +374,11 @@ class Session:
     def _query_replied(self, query: _Query, reply: Reply, now: float) -> None:
         query.push = None
         if reply.status == "ok":
-            self._accept(query)
+            self._accept(query, now)
         elif reply.status == "error":
-            self._forget(query)
-            self._events.append(Refused(query.ref, read_error(reply.response)))
+            self._query_refused(query, read_error(reply.response), now)
         elif reply.status == "timeout":
+            self._retries.failed(now)
             self._lose(query, "no reply", f"no reply within {self.settings.reply:g} s")
             if reply.elapsed:  # it was sent and may run, unheard
                 self._stop(query, "client gave up", now)
@@ -369,6 +387,26 @@ class Session:
             self._expect(query, query.patience + self.settings.grace, now)
         else:
             self._lose(query, "closed", self._closed or "closed")
+
+    def _query_refused(self, query: _Query, error: Error, now: float) -> None:
+        wait = self._retries.wait(query.tries, error, now)
+        if wait is None:
+            self._refuse(query, error)
+        else:
+            query.tries.pause = self._socket.timers.at(now + wait, lambda then: self._ask_again(query, error, then))
+            self._events.append(Postponed(query.ref, error, query.tries.made + 1, wait))
+
+    def _ask_again(self, query: _Query, error: Error, now: float) -> None:
+        message = query.tries.next(query.message, now)
+        if message is None:
+            self._refuse(query, error)
+        else:
+            query.message = message
+            self._send(query, now)
+
+    def _refuse(self, query: _Query, error: Error) -> None:
+        self._forget(query)
+        self._events.append(Refused(query.ref, error, query.tries.made))
 
     def _stop(self, query: _Query, reason: str, now: float) -> None:
         def answered(reply: Reply, at: float) -> None:
@@ -380,18 +418,21 @@ class Session:
         payload = {"ref": query.ref, "reason": reason}
         self._channel.push("interrupt", payload, answered, now, bounded=False)
 
-    def _accept(self, query: _Query) -> None:
+    def _accept(self, query: _Query, now: float) -> None:
+        query.tries.stop()
         if query.push is not None:
             self._channel.cancel(query.push)
             query.push = None
         if not query.accepted:
             query.accepted = True
+            self._retries.succeeded(now)
             self._events.append(Accepted(query.ref))
 
     def _end(self, result: Result) -> None:
         if query := self._queries.get(result.ref):
             self._forget(query)
-            self._events.append(Ended(result))
+            tries = query.tries.made
+            self._events.append(Ended(result if tries == 1 else msgspec.structs.replace(result, attempts=tries)))
 
     def _expect(self, query: _Query, seconds: float, now: float) -> None:
         why = "the connection dropped and the ending did not come after it was back"
@@ -404,6 +445,7 @@ class Session:
 
     def _forget(self, query: _Query) -> None:
         del self._queries[query.ref]
+        query.tries.stop()
         if query.push is not None:
             self._channel.cancel(query.push)
         if query.deadline is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from synapse.policies.retry import GuardPolicy, NoRetry, RetryPolicy
+
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True):
     """Exponential backoff with full jitter: the n-th retry waits a uniform time in [0, min(cap, base·2ⁿ)].
@@ -74,6 +76,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Phoenix server that knows nothing of it takes no notice.
     max_pending
         Messages that may wait for an answer, sent and unsent together; and queries without an ending.
+    retry
+        When a query that the server refused for now is asked again, and how often.
+    guard
+        What else keeps the tries of all queries within bounds; None for nothing.
     """
 
     heartbeat: float = 30.0
@@ -85,3 +91,5 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     grace: float = 10.0
     resume: bool = True
     max_pending: int = 10_000
+    retry: RetryPolicy = NoRetry()
+    guard: GuardPolicy | None = None

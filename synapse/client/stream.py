@@ -17,10 +17,11 @@ class Stream:
     operations are atomic, and a change that the second look misses happens after the registration.
     """
 
-    __slots__ = ("_wakeups", "failure", "ref", "result", "thoughts")
+    __slots__ = ("_wakeups", "attempts", "failure", "ref", "result", "thoughts")
 
     def __init__(self, ref: str) -> None:
         self.ref = ref
+        self.attempts = 1  # the one that is waited for included
         self.thoughts: list[Thought] = []
         self.result: Result | None = None
         self.failure: SynapseError | None = None
@@ -49,6 +50,7 @@ class Stream:
         self._changed()
 
     def end(self, result: Result) -> None:
+        self.attempts = result.attempts
         self.result = result
         self._changed()
 

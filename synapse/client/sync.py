@@ -14,6 +14,7 @@ from synapse.client.face import AgentFace, QueryFace
 from synapse.client.io import io_thread
 from synapse.client.opening import establish, plan
 from synapse.client.presence import Roster
+from synapse.client.retrying import Rule
 from synapse.client.values import Result, Thought
 
 
@@ -25,6 +26,8 @@ def connect(
     token: str | None = None,
     handler: str | None = None,
     timeout: float = 10.0,
+    retry: Rule | None = None,
+    budget: Rule | None = None,
 ) -> Agent:
     """Connect an agent to a cortex.
 
@@ -45,6 +48,16 @@ def connect(
         Which handler answers this agent's queries; the server's default for it otherwise.
     timeout
         Seconds for connecting and joining together.
+    retry
+        When to ask again what the server refuses for now (``rate_limited``, ``overloaded``, ``shutting_down``, or
+        with word of when): a retry policy of `synapse.policies`, such as ``FullJitter()``. It waits at least as
+        long as the server says, and for no longer in all than the query's ``timeout``, which runs from the first
+        attempt. Then the query raises the last refusal. Never by default; and a query that was accepted is never
+        asked again, however it ends.
+    budget
+        What keeps the attempts of all this agent's queries within bounds, so that retries do not prolong an
+        overload: ``RetryBudget()``, ``AdaptiveThrottle()`` or ``CircuitBreaker()``. The last two may hold back
+        first attempts, too.
 
     Returns
     -------
@@ -60,7 +73,7 @@ def connect(
     InvalidURL, ValueError
         If an argument cannot be understood; it names the part.
     """
-    plans = plan(url, agent=agent, api_key=api_key, token=token, timeout=timeout)
+    plans = plan(url, agent=agent, api_key=api_key, token=token, timeout=timeout, retry=retry, budget=budget)
     io = io_thread()
     opened = io.call(establish(io, plans))
     if opened.notice:
@@ -175,7 +188,7 @@ class Query(QueryFace):
         Raises
         ------
         QueryRefused
-            If the server did not accept it.
+            If the server did not accept it, however often the agent's ``retry`` had it asked.
         ReplyTimeout, QueryLost, AgentClosed
             If no ending will come.
         """

@@ -75,6 +75,8 @@ class Result(msgspec.Struct, frozen=True):
         client did.
     reason
         Why it was interrupted, None for any other ending.
+    attempts
+        How often the server was asked: more than once if it refused at first.
     """
 
     ref: str
@@ -82,6 +84,7 @@ class Result(msgspec.Struct, frozen=True):
     data: Any
     latency: float
     reason: str | None = None
+    attempts: int = 1
 
     @property
     def ok(self) -> bool:
@@ -90,8 +93,12 @@ class Result(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         about = f"reason={self.reason!r}" if self.reason is not None else f"data={_brief.repr(self.data)}"
-        return f"Result({self.status} in {html.milliseconds(self.latency)}, {about})"
+        tries = f", attempts={self.attempts}" if self.attempts > 1 else ""
+        return f"Result({self.status} in {html.milliseconds(self.latency)}, {about}{tries})"
 
     def _repr_html_(self) -> str:
         about = ("reason", self.reason) if self.reason is not None else ("data", self.data)
-        return html.card("Result", self.status, [about, ("latency", html.milliseconds(self.latency))])
+        fields = [about, ("latency", html.milliseconds(self.latency))]
+        if self.attempts > 1:
+            fields.append(("attempts", self.attempts))
+        return html.card("Result", self.status, fields)

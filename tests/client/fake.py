@@ -20,7 +20,8 @@ class FakeCortex:
     """Answers as a cortex does, keeps what it received, and can be told to misbehave.
 
     A query's text is its script: words are streamed as thoughts; ``wait`` stays unanswered until it is
-    interrupted; ``drop`` cuts the connection; ``refuse`` is refused; ``silent`` gets no reply.
+    interrupted; ``drop`` cuts the connection; ``refuse`` is refused, ``busy`` up to its third attempt; ``silent`` gets
+    no reply.
     """
 
     def __init__(self) -> None:
@@ -165,6 +166,9 @@ class FakeCortex:
             return
         if q == "refuse":
             await reply("error", {"reason": "overloaded", "policy": "Admission", "retry_after_ms": 1500})
+            return
+        if q == "busy" and payload["attempt"] < 3:
+            await reply("error", {"reason": "rate_limited", "policy": "token-bucket", "retry_after_ms": 1})
             return
         await reply("ok", {"ref": ref, "status": "processing"})
         for word in q.split():

@@ -110,9 +110,21 @@ class TestWhatTheServerAnswers:
         bench.after(1)
         join = bench.connect()
         assert join[4]["resume"] == {"q": 0}
-        bench.reply(join, {"agent_id": "ada", "resume": {"unknown": ["q"]}})
+        bench.reply(join, {"agent_id": "ada", "resume": {"kept": True, "unknown": ["q"]}})
         (again,) = [sent for sent in bench.sent() if sent[3] == "query"]
         assert again[4] == frame[4]
+
+    def test_a_query_that_may_have_run_is_not_sent_again(self) -> None:
+        """A server that has not kept the stream cannot tell what it never received from what it forgot."""
+        bench = Bench()
+        bench.join()
+        bench.ask("q")
+        bench.drop()
+        bench.after(1)
+        bench.said()
+        bench.reply(bench.connect(), {"agent_id": "ada", "resume": {"kept": False, "unknown": ["q"]}})
+        assert [sent for sent in bench.sent() if sent[3] == "query"] == []
+        assert [lost.ref for lost in bench.said(ev.Lost)] == ["q"]
 
     @pytest.mark.parametrize("answer", [{}, {"resume": None}, {"resume": "no"}, {"resume": {"gaps": {"q": 0}}}])
     def test_a_server_that_knows_nothing_of_it_is_treated_as_before(self, away: Bench, answer: Any) -> None:
