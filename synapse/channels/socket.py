@@ -10,6 +10,7 @@ Which heads a frame carries follows Phoenix 1.8, rule by rule.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from synapse.channels.channel import Channel, MessageRef, Reply, Stop, error, ok, unmatched_event
@@ -39,8 +40,8 @@ class Transport(Protocol):
     def send(self, messages: list[Encoded]) -> None:
         """Write messages, each a WebSocket message of its own, in one write."""
 
-    def close(self, code: int, reason: str = "") -> None:
-        """Close the connection with a code. The driver will call `Socket.closed`."""
+    def close(self, code: int, reason: str = "", last: Sequence[Encoded] = ()) -> None:
+        """Close the connection with a code, after these last words. The driver will call `Socket.closed`."""
 
 
 class Socket:
@@ -126,6 +127,8 @@ class Socket:
         self._write_turn()
         while self._mailbox is not None and self._open and self.transport.writable:
             self.transport.send(self._mailbox.drain(FLUSH_BYTES))
+            if not self._mailbox.waits:
+                self.caught_up()
             if not len(self._mailbox):
                 self._mailbox = None
 
@@ -134,7 +137,17 @@ class Socket:
         if self._open:
             self.flush()
             self._open = False
-            self.transport.close(code, reason)
+            waiting, self._mailbox = self._mailbox, None
+            last = [] if waiting is None else waiting.drain(waiting.bytes)
+            self.transport.close(code, reason, last)
+
+    @property
+    def lagging(self) -> bool:
+        """Whether writers should wait for this reader, which only a mailbox of credit asks for."""
+        return self._mailbox is not None and self._mailbox.waits
+
+    def caught_up(self) -> None:
+        """Told when a reader that lagged has read. For subclasses to announce."""
 
     def dropped(self, messages: int, size: int) -> None:
         """Told what a slow reader has lost, and before it is cut off for that. For subclasses to announce."""
@@ -261,6 +274,7 @@ class Socket:
         except Overflow as overflow:
             self.dropped(len(self._mailbox), self._mailbox.bytes)
             log.warning("%r: cut off, %s", self, overflow)
+            self._mailbox = None
             self.close(POLICY_VIOLATION, "slow reader")
             return False
         if dropped:

@@ -6,7 +6,7 @@ virtual clock in tests, and in a simulation.
 """
 
 from synapse.cortex.absence import Absences
-from synapse.cortex.access import Authorizer, Denial, Grant, HandlerAccess, OpenDoor
+from synapse.cortex.access import Authorizer, Denial, Grant, HandlerAccess, OpenDoor, matches
 from synapse.cortex.channel import AuthorizedChannel, CortexChannel, RosterChannel
 from synapse.cortex.connections import Connection, ConnectionManager
 from synapse.cortex.cortex import Cortex
@@ -46,5 +46,6 @@ __all__ = [
     "Scheduler",
     "State",
     "Timer",
+    "matches",
     "topic_of",
 ]

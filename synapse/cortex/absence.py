@@ -37,6 +37,7 @@ class Absences:
         self._interrupts = interrupts
         self._giving_up: dict[str, Timer] = {}
         self._forgetting: dict[str, Timer] = {}
+        self._purging: dict[str, Timer] = {}
         self.buffers: dict[str, ReplayBuffer] = {}
 
     def keep_stream(self, agent: str) -> ReplayBuffer:
@@ -60,14 +61,17 @@ class Absences:
             self._forgetting[agent] = self._clock.call_later(self._grace, lambda: self._forget(agent))
 
     def query_ended(self, agent: str) -> None:
-        """One of its queries has ended: there may be nothing left to give up."""
+        """One of its queries has ended: there may be nothing left to give up, and soon something to forget."""
+        if agent in self.buffers and agent not in self._purging:
+            self._purging[agent] = self._clock.call_later(self._grace, lambda: self._purge(agent))
         if agent in self._giving_up and not self._interrupts.of_agent(agent):
             self._giving_up.pop(agent).cancel()
 
     def close(self) -> None:
         """Stop counting; forget all streams."""
-        for timer in (*self._giving_up.values(), *self._forgetting.values()):
+        for timer in (*self._giving_up.values(), *self._forgetting.values(), *self._purging.values()):
             timer.cancel()
+        self._purging.clear()
         self._giving_up.clear()
         self._forgetting.clear()
         self.buffers.clear()
@@ -79,3 +83,14 @@ class Absences:
     def _forget(self, agent: str) -> None:
         self._forgetting.pop(agent, None)
         self.buffers.pop(agent, None)
+        if timer := self._purging.pop(agent, None):
+            timer.cancel()
+
+    def _purge(self, agent: str) -> None:
+        """An idle agent's stream takes no memory either."""
+        self._purging.pop(agent, None)
+        buffer = self.buffers.get(agent)
+        if buffer is not None:
+            buffer.forget_old(self._clock.time())
+            if len(buffer):
+                self.query_ended(agent)

@@ -45,6 +45,15 @@ class OpenDoor:
         return Grant("anyone", trusted=True)
 
 
+def matches(agent: str, pattern: str) -> bool:
+    """Whether an agent's id fits a pattern, in which ``*`` stands for any text and all else for itself.
+
+    >>> matches("lab-7", "lab-*"), matches("lab[7]", "lab[7]"), matches("hal", "lab-*")
+    (True, True, False)
+    """
+    return fnmatchcase(agent, pattern.replace("[", "[[]").replace("?", "[?]"))
+
+
 class HandlerAccess:
     """Which handlers the agents of a pattern may use.
 
@@ -67,6 +76,6 @@ class HandlerAccess:
     def of(self, agent: str, grant: Grant) -> tuple[str, ...]:
         """The handlers an agent may use, its default first; empty if it may use none."""
         for pattern, handlers in self._patterns:
-            if fnmatchcase(agent, pattern):
+            if matches(agent, pattern):
                 return tuple(name for name in handlers if grant.trusted or name not in self._trusted_only)
         return ()

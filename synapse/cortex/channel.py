@@ -75,8 +75,16 @@ class CortexChannel(AuthorizedChannel):
         seen = parse(Join, payload).resume or {}
         buffer = self.cortex.absences.buffers.get(self.agent)
         now = self.cortex.clock.time()
-        self._missed = Missed([], list(seen), {}) if buffer is None else buffer.missed(seen, now)
-        return {"resume": {"unknown": self._missed.unknown, "gaps": self._missed.gaps}}
+        missed = Missed([], list(seen), {}, kept=False) if buffer is None else buffer.missed(seen, now)
+        self._missed = missed
+        unknown, gaps = [], dict(missed.gaps)
+        for ref in missed.unknown:
+            job = self.cortex.interrupts.find(self.agent, ref)
+            if job is None:
+                unknown.append(ref)
+            elif job.thoughts > seen[ref]:  # it lives, and what it thought so far was not kept
+                gaps[ref] = job.thoughts + 1
+        return {"resume": {"kept": missed.kept, "unknown": unknown, "gaps": gaps}}
 
     def joined(self) -> None:
         cortex = self.cortex

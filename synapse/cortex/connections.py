@@ -62,6 +62,10 @@ class ConnectionManager:
         """Push to every connection of every agent. Returns how many."""
         return sum(self.send_to_agent(agent, event, payload) for agent in self.list_active())
 
+    def lagging(self, agent: str) -> bool:
+        """Whether one of an agent's connections asks writers to wait for it."""
+        return any(channel.socket.lagging for channel in self._agents.get(agent, ()))
+
     def disconnect(self, agent: str) -> int:
         """Close every connection of an agent. Returns how many."""
         channels = [*self._agents.get(agent, {})]

@@ -7,7 +7,7 @@ that it accepts, and feeds the socket it gets. Everything that happens is announ
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
@@ -95,6 +95,7 @@ class Cortex:
         self.sockets: dict[int, CortexSocket] = {}
         self.absences = Absences(clock, linger, grace, self.interrupts)
         self.load = LoadGauge(clock, self.presence, self._load_of)
+        self._held: dict[str, list[Callable[[], object]]] = {}
         self._numbers = count(1)
 
     def __repr__(self) -> str:
@@ -130,7 +131,10 @@ class Cortex:
         self.drain()
         self.scheduler.interrupt_all("shutting_down")
         for socket in list(self.sockets.values()):
-            socket.close(code, reason)
+            try:
+                socket.close(code, reason)
+            except Exception:
+                log.exception("%r could not be closed", socket)
         self.absences.close()
         self.load.close()
 
@@ -175,6 +179,7 @@ class Cortex:
         connection = self.connections.untrack(agent, channel)
         if connection is None:
             return
+        self.resume(agent)
         if not self.connections.get(agent):
             self.absences.left(agent)
         if self.bus.listeners:
@@ -199,6 +204,22 @@ class Cortex:
                     self.clock.time(), self.node, socket.id, messages, size, kind_of(type(self.policies.mailbox))
                 )
             )
+
+    # For handlers that write faster than is read
+
+    def lagging(self, agent: str) -> bool:
+        """Whether who thinks for an agent should wait for its readers."""
+        return self.connections.lagging(agent)
+
+    def hold(self, agent: str, resume: Callable[[], object]) -> None:
+        """Call `resume` once, when the agent's readers have caught up or gone."""
+        self._held.setdefault(agent, []).append(resume)
+
+    def resume(self, agent: str) -> None:
+        """One of an agent's readers has caught up or gone."""
+        if agent in self._held and not self.lagging(agent):
+            for resume in self._held.pop(agent):
+                resume()
 
     # The scheduler's outlet
 

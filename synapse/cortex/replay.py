@@ -23,7 +23,9 @@ class Missed(msgspec.Struct, frozen=True):
     messages
         What it has not seen, in the order in which it was first sent.
     unknown
-        Refs the server knows nothing of: never received, or ended too long ago. They will have no ending.
+        Refs the server knows nothing of: never received, or forgotten. They will have no ending.
+    kept
+        Whether the stream was kept all the while. Then what is unknown was never received.
     gaps
         By ref, the first thought that can still be sent, where earlier unseen ones had to be dropped.
     """
@@ -31,6 +33,7 @@ class Missed(msgspec.Struct, frozen=True):
     messages: list[Message]
     unknown: list[str]
     gaps: dict[str, int]
+    kept: bool = True
 
 
 class _Query:
@@ -91,11 +94,11 @@ class ReplayBuffer:
         """Keep a query's ending, and forget what ended longer ago than the grace period."""
         self._keep(ref, 0, message)
         self._queries[ref].ended = now
-        self._forget_old(now)
+        self.forget_old(now)
 
     def missed(self, seen: Mapping[str, int], now: float) -> Missed:
         """What an agent that has seen so many thoughts of each query has not seen."""
-        self._forget_old(now)
+        self.forget_old(now)
         known = {ref: last for ref, last in seen.items() if ref in self._queries}
         messages = [
             Message(self._topic, event, msgspec.Raw(data))
@@ -106,7 +109,10 @@ class ReplayBuffer:
         return Missed(messages, [ref for ref in seen if ref not in known], gaps)
 
     def _keep(self, ref: str, seq: int, message: Message) -> None:
-        query = self._queries.setdefault(ref, _Query())
+        query = self._queries.get(ref)
+        if query is None:
+            query = self._queries[ref] = _Query()
+            query.first = seq or 1  # what came before this buffer was begun is not in it
         query.messages += 1
         data = message.data
         self._stream.append((ref, seq, message.event, data))
@@ -126,8 +132,11 @@ class ReplayBuffer:
         if not query.messages and query.ended is not None:
             del self._queries[ref]
 
-    def _forget_old(self, now: float) -> None:
-        """Messages leave from the front only: an old query behind a young one waits for it, within the bounds."""
+    def forget_old(self, now: float) -> None:
+        """Forget what ended longer ago than the grace period.
+
+        Messages leave from the front only: an old query behind a young one waits for it, within the bounds.
+        """
         while self._stream:
             query = self._queries.get(self._stream[0][0])
             if query is not None and (query.ended is None or query.ended + self._grace > now):

@@ -38,5 +38,9 @@ class CortexSocket(Socket):
         super().closed(reason)
         self.cortex.disconnected(self, reason)
 
+    def caught_up(self) -> None:
+        for channel in self.channels.values():
+            self.cortex.resume(channel.topic.partition(":")[2])
+
     def dropped(self, messages: int, size: int) -> None:
         self.cortex.emit_dropped(self, messages, size)

@@ -17,7 +17,7 @@ from synapse.cortex.scheduler import Scheduler
 from synapse.handlers.context import Handler, Query
 from synapse.handlers.errors import NO_JSON_FORM, HandlerError, NotJSON
 from synapse.handlers.registry import HandlerRegistry
-from synapse.handlers.thinking import TaskThink, ThreadThink
+from synapse.handlers.thinking import PromptReaders, Readers, TaskThink, ThreadThink
 from synapse.handlers.threads import Threads
 from synapse.protocol import raw
 
@@ -49,6 +49,7 @@ class HandlerRunner:
         self._threads = Threads(max_threads)
         self._grace = grace
         self._scheduler: Scheduler | None = None
+        self._readers: Readers = PromptReaders()
         self._open: dict[str, tuple[Handler, bool]] = {}  # name -> the handler, and whether it is async
         self._jobs: dict[asyncio.Task[None], Job] = {}
         self._closed = False
@@ -56,9 +57,10 @@ class HandlerRunner:
     def __repr__(self) -> str:
         return f"<HandlerRunner {len(self._jobs)} running, {len(self._threads)}/{self._threads.limit} threads>"
 
-    def bind(self, scheduler: Scheduler) -> None:
-        """Say whom to report to. The scheduler needs its runner first, hence the second step."""
+    def bind(self, scheduler: Scheduler, readers: Readers | None = None) -> None:
+        """Say whom to report to, and whose pace to keep: a second step, as the scheduler needs its runner first."""
         self._scheduler = scheduler
+        self._readers = readers or PromptReaders()
 
     def start(self, job: Job) -> None:
         """Begin to work on a job, at the loop's next turn."""
@@ -114,8 +116,8 @@ class HandlerRunner:
         handler: Any = known[0]
         query = Query(job)
         if known[1]:
-            return await handler(query, TaskThink(job, scheduler.think))
-        think = ThreadThink(job, query, scheduler.think, asyncio.get_running_loop())
+            return await handler(query, TaskThink(job, scheduler.think, self._readers))
+        think = ThreadThink(job, query, scheduler.think, self._readers, asyncio.get_running_loop())
         data = await self._threads.run(lambda: handler(query, think), f"handler {job.handler} {job.agent}/{job.ref}")
         if inspect.iscoroutine(data):
             data.close()

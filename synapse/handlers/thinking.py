@@ -9,7 +9,7 @@ import asyncio
 import concurrent.futures
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from synapse.cortex.job import Job
 from synapse.handlers.context import Query
@@ -17,6 +17,29 @@ from synapse.handlers.errors import NO_JSON_FORM, Interrupted, NotJSON
 
 Deliver = Callable[[Job, Any], bool]
 """`Scheduler.think`: False when the job has ended."""
+
+
+class Readers(Protocol):
+    """Whether those who read an agent's stream keep up; under a mailbox policy of credit, who writes waits for them."""
+
+    def lagging(self, agent: str) -> bool:
+        """Whether writers should wait."""
+
+    def hold(self, agent: str, resume: Callable[[], object]) -> None:
+        """Call `resume` once, when they need not wait any more."""
+
+
+class PromptReaders:
+    """No one ever has to wait for these."""
+
+    def lagging(self, agent: str) -> bool:  # noqa: ARG002
+        """Never."""
+        return False
+
+    def hold(self, agent: str, resume: Callable[[], object]) -> None:  # noqa: ARG002
+        """At once."""
+        resume()
+
 
 STINT = 0.001
 """How long a handler may think without a break, in s, before other tasks get their turn."""
@@ -36,11 +59,12 @@ def deliver(send: Deliver, job: Job, thought: Any) -> bool:
 class TaskThink:
     """`think` of an async handler."""
 
-    __slots__ = ("_job", "_rested", "_send")
+    __slots__ = ("_job", "_readers", "_rested", "_send")
 
-    def __init__(self, job: Job, send: Deliver) -> None:
+    def __init__(self, job: Job, send: Deliver, readers: Readers) -> None:
         self._job = job
         self._send = send
+        self._readers = readers
         self._rested = perf_counter()
 
     async def __call__(self, content: Any, type: str = "reasoning", **more: Any) -> None:
@@ -48,17 +72,28 @@ class TaskThink:
             # A handler that swallows the cancellation in a loop would otherwise never let go of the loop.
             await asyncio.sleep(0)
             raise asyncio.CancelledError(self._job.reason)
-        if perf_counter() - self._rested > STINT:
+        if self._readers.lagging(self._job.agent):
+            await self._until_read()
+        elif perf_counter() - self._rested > STINT:
             await asyncio.sleep(0)
             self._rested = perf_counter()
+
+    async def _until_read(self) -> None:
+        read = asyncio.Event()
+        self._readers.hold(self._job.agent, read.set)
+        await read.wait()
+        self._rested = perf_counter()
 
 
 class ThreadThink:
     """`think` of a plain function: a round trip to the loop, so that a chatty thread waits for its turn."""
 
-    __slots__ = ("_job", "_loop", "_query", "_send")
+    __slots__ = ("_job", "_loop", "_query", "_readers", "_send")
 
-    def __init__(self, job: Job, query: Query, send: Deliver, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, job: Job, query: Query, send: Deliver, readers: Readers, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        self._readers = readers
         self._job = job
         self._query = query
         self._send = send
@@ -77,9 +112,14 @@ class ThreadThink:
 
     def _deliver(self, thought: Any, delivered: concurrent.futures.Future[bool]) -> None:
         try:
-            delivered.set_result(deliver(self._send, self._job, thought))
+            there = deliver(self._send, self._job, thought)
         except Exception as error:
             delivered.set_exception(error)
+            return
+        if there and self._readers.lagging(self._job.agent):
+            self._readers.hold(self._job.agent, lambda: delivered.set_result(True))
+        else:
+            delivered.set_result(there)
 
     def _wait(self, delivered: concurrent.futures.Future[bool]) -> bool:
         while True:

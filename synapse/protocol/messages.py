@@ -134,7 +134,7 @@ class Error(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 M = TypeVar("M", bound=msgspec.Struct)
-_PATH = re.compile(r" - at `\$\.?([^`]*)`$")
+_PATH = re.compile(r" - at (?:`key` in )?`\$\.?([^`]*)`$")
 
 
 def parse(kind: type[M], payload: object) -> M:

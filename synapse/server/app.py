@@ -77,6 +77,11 @@ class SynapseApp(ExtensionApp):
         help="""Handlers for which an API key does not do, as they run code on this machine: they are open to
         Jupyter's users, and to the notebooks that this server starts. Set to [] to open them to every key.""",
     ).tag(config=True)
+    handler_options = Dict(
+        value_trait=Dict(),
+        help="""Options of handlers that have some: {"kernel": {"max_kernels": 4, "idle_timeout": 600}}. See the
+        handler's own documentation.""",
+    ).tag(config=True)
     channels = Dict(
         value_trait=Unicode(),
         help="""Channel classes of your own by topic pattern: {"room:*": "my.module.RoomChannel"}.""",
@@ -136,16 +141,23 @@ class SynapseApp(ExtensionApp):
     def initialize_settings(self) -> None:
         """Make the service. A server of our own does not start with a configuration it does not understand."""
         try:
-            self.service = self._make_service()
+            service = self._make_service()
+            if self.record:
+                self._recorder = self._make_recorder(service.cortex.epoch)
+                service.cortex.bus.listen(self._recorder)
+            self.service = service
         except TraitError as error:
             if self.jupyter.starter_app is self:
                 self.log.critical("Bad configuration: %s", error)
                 self.exit(1)
             raise  # another's server goes on without us; Jupyter logs why
-        if self.record:
-            self._recorder = Recorder(self.record, epoch=self.service.cortex.epoch)
-            self.service.cortex.bus.listen(self._recorder)
         self.settings.update({"synapse": self})
+
+    def _make_recorder(self, epoch: float) -> Recorder:
+        try:
+            return Recorder(self.record, epoch=epoch)
+        except OSError as error:
+            raise TraitError(f"SynapseApp.record: cannot write to {self.record!r}: {error.strerror}") from None
 
     def _make_service(self) -> Service:
         try:
@@ -153,6 +165,7 @@ class SynapseApp(ExtensionApp):
                 loop=self.jupyter.io_loop.asyncio_loop,  # type: ignore[attr-defined]
                 handlers=self.handlers,
                 trusted_handlers=self.trusted_handlers,
+                handler_options=self.handler_options,
                 authorizer=DoorKeeper(self._key_ring()),
                 secret=blake2b(self.jupyter.cookie_secret, person=b"synapse-tokens").digest(),
                 policies=_decode_policies(self.policies),
@@ -180,6 +193,9 @@ class SynapseApp(ExtensionApp):
         del serverapp
         if self.service is None:
             return
+        if self.jupyter.sock:  # no kernel's client can reach a Unix socket by WebSocket URL
+            self.log.info("Synapse %s: this server listens on a Unix socket, where agents cannot connect", __version__)
+            return
         self._put_in_environment("SYNAPSE_URL", self.websocket_url())
         self._put_in_environment("SYNAPSE_API_KEY", self._notebook_key)
         self.log.info("Synapse %s: agents connect to %s", __version__, self.websocket_url())
@@ -196,10 +212,12 @@ class SynapseApp(ExtensionApp):
             else:
                 os.environ[name] = value
         self._environment.clear()
-        if self.service is not None:
-            await self.service.stop()
-        if self._recorder is not None:
-            await asyncio.get_running_loop().run_in_executor(None, self._recorder.close)
+        try:
+            if self.service is not None:
+                await self.service.stop()
+        finally:
+            if self._recorder is not None:
+                await asyncio.get_running_loop().run_in_executor(None, self._recorder.close)
 
     @property
     def jupyter(self) -> ServerApp:
@@ -209,7 +227,7 @@ class SynapseApp(ExtensionApp):
     def websocket_url(self) -> str:
         """Where agents on this machine connect."""
         app = self.jupyter
-        host = _LOOPBACK.get(app.ip, app.ip)
+        host = _LOOPBACK.get(app.ip, f"[{app.ip}]" if ":" in app.ip else app.ip)
         scheme = "wss" if app.certfile else "ws"
         return f"{scheme}://{host}:{app.port}{url_path_join(app.base_url, 'cortex/websocket')}"
 

@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from synapse.server.websocket import WebSocket
 
 CHUNK = 64 * 1024
+WHOLE_BUFFER = 2**24  # bytes; more than a stream can have read along with a handshake
+MUCH = 16 * 1024  # bytes in one piece: some hundred frames
 
 
 class AsyncioCarrier(asyncio.Protocol):
     """Bytes by an asyncio transport."""
 
-    __slots__ = ("_first", "_paused", "_transport", "_websocket")
+    __slots__ = ("_first", "_loop", "_paused", "_transport", "_websocket")
 
-    def __init__(self, websocket: WebSocket, first: bytes) -> None:
+    def __init__(self, websocket: WebSocket, first: bytes, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._websocket = websocket
         self._first = first
         self._paused = False
@@ -34,12 +37,23 @@ class AsyncioCarrier(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._websocket.carrier = self
+        if self._websocket.closing:  # the server has begun to stop since the handshake
+            self._transport.abort()
+            return
         first, self._first = self._first, b""
         if first:
             self._websocket.feed(first)
 
     def data_received(self, data: bytes) -> None:
         self._websocket.feed(data)
+        if len(data) >= MUCH and not self._transport.is_closing():
+            # Who sends more than can be answered in a moment waits until the others have had their turn.
+            self._transport.pause_reading()
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def eof_received(self) -> bool:
         return False  # the transport closes itself
@@ -88,6 +102,7 @@ class StreamCarrier:
                 self._websocket.feed(first)
             while True:
                 self._websocket.feed(await self._stream.read_bytes(CHUNK, partial=True))
+                await asyncio.sleep(0)  # a read that is done at once gives no one else a turn
         except StreamClosedError as closed:
             reason = "lost" if closed.real_error else "closed"
         finally:
@@ -126,14 +141,12 @@ class StreamCarrier:
 
 
 def buffered(stream: IOStream) -> bytes:
-    """What a hasty client has sent behind its handshake; the stream is left with a read pending."""
-    chunks: list[bytes] = []
-    while True:
-        read = cast("asyncio.Future[bytes]", stream.read_bytes(CHUNK, partial=True))
-        if not read.done():
-            read.add_done_callback(_ignore_close)
-            return b"".join(chunks)
-        chunks.append(read.result())
+    """What a hasty client has sent behind its handshake and the stream has read already; it may be left reading."""
+    read = cast("asyncio.Future[bytes]", stream.read_bytes(WHOLE_BUFFER, partial=True))
+    if read.done():
+        return read.result()
+    read.add_done_callback(_ignore_close)
+    return b""
 
 
 def _ignore_close(read: asyncio.Future[bytes]) -> None:
@@ -156,4 +169,9 @@ async def carry(stream: IOStream, websocket: WebSocket, loop: asyncio.AbstractEv
         return
     stream.close()
     handed.setblocking(False)
-    await loop.connect_accepted_socket(lambda: AsyncioCarrier(websocket, first), handed)
+    try:
+        await loop.connect_accepted_socket(lambda: AsyncioCarrier(websocket, first, loop), handed)
+    except BaseException:
+        handed.close()
+        websocket.lost("lost")
+        raise

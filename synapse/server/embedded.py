@@ -14,7 +14,7 @@ from tornado.web import Application, RequestHandler
 
 from synapse.server.auth import DoorKeeper, KeyRing
 from synapse.server.handshake import open_websocket, refuse
-from synapse.server.service import Service
+from synapse.server.service import Service, Settings
 
 
 class EmbeddedWebSocketHandler(RequestHandler):
@@ -72,7 +72,11 @@ async def start_embedded(**service_options: Any) -> EmbeddedServer:
     api_key = secrets.token_urlsafe(24)
     keys = KeyRing()
     keys.add("embedded", api_key, trusted=True)
-    options: dict[str, Any] = {"handlers": {"*": ["echo", "kernel"]}, "trusted_handlers": ["kernel"]}
+    options: dict[str, Any] = {
+        "settings": Settings(stop_grace=0.0),  # it ends with its process, which has nothing to wait for
+        "handlers": {"*": ["echo", "kernel"]},
+        "trusted_handlers": ["kernel"],
+    }
     service = Service(**{**options, "authorizer": DoorKeeper(keys), "node": "embedded", **service_options})
     http = HTTPServer(Application([(r"/cortex/websocket/?", EmbeddedWebSocketHandler, {"service": service})]))
     sockets = bind_sockets(0, "127.0.0.1", backlog=1024)

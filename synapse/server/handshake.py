@@ -85,6 +85,9 @@ async def open_websocket(handler: RequestHandler, service: Service, identity: Id
         await stream.write(response.serialize())
     except StreamClosedError:
         return
+    if service.cortex.scheduler.draining:  # it has begun to stop since
+        stream.close()
+        return
     await carry(stream, service.connect(protocol, serializer, identity), asyncio.get_running_loop())
 
 

@@ -6,6 +6,7 @@ Thin handlers: each says who may call it and turns the cortex's state into a typ
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from hmac import compare_digest
 from inspect import isawaitable
 from typing import Annotated, Any, TypeVar, cast
 
@@ -49,8 +50,8 @@ class JupyterWebSocketHandler(JupyterHandler):
         """
         known = self.current_user is not None
         token = bearer_token(self)
-        if token is None and not known:
-            token = self.get_query_argument("token", None)
+        if token is None:
+            token = self._query_token()
         bearer = None if token is None else self.service.tokens.read(token)
         if (known and not self.check_origin()) or (token is not None and bearer is None):
             refuse(self, 403)
@@ -61,6 +62,12 @@ class JupyterWebSocketHandler(JupyterHandler):
 
     def set_default_headers(self) -> None:
         """None: an answer of the WebSocket has no page's headers, and they take time to make."""
+
+    def _query_token(self) -> str | None:
+        """The token in the address, unless it is Jupyter's own, by which the user was recognised."""
+        token = self.get_query_argument("token", None)
+        ours = token is not None and not compare_digest(token.encode(), (self.token or "").encode())
+        return token if ours else None
 
     def _header_token(self) -> Bearer | None:
         """A token of ours in the header where Jupyter's go, too. One that is not ours may be another's: no word."""
@@ -157,8 +164,8 @@ class CortexAPIHandler(APIHandler):
         """
         try:
             return msgspec.json.decode(self.request.body, type=kind)
-        except msgspec.DecodeError as error:
-            raise HTTPError(400, f"bad request: {error}".replace("%", "%%")) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise HTTPError(400, f"bad request: {error}") from None
 
 
 class HealthHandler(CortexAPIHandler):
@@ -172,7 +179,7 @@ class HealthHandler(CortexAPIHandler):
         scheduler = cortex.scheduler
         self.answer(
             Health(
-                "draining" if self.service.stopping else "ready",
+                self.service.metrics.health,
                 __version__,
                 round(cortex.unix_time() - self.service.started_at, 3),
                 cortex.connections.count(),
@@ -181,6 +188,19 @@ class HealthHandler(CortexAPIHandler):
                 scheduler.waiting,
             )
         )
+
+
+class MetricsHandler(CortexAPIHandler):
+    """``GET /cortex/api/metrics``"""
+
+    _track_activity = False  # or scrapes would keep an idle server from its shutdown
+
+    @authenticated
+    @authorized
+    def get(self) -> None:
+        """All metrics, in Prometheus' text format."""
+        text, content_type = self.service.metrics.exposition()
+        self.finish(text, set_content_type=content_type)
 
 
 class AgentsHandler(CortexAPIHandler):
@@ -194,7 +214,7 @@ class AgentsHandler(CortexAPIHandler):
         answer = []
         for agent in cortex.connections.list_active():
             connections = cortex.connections.get(agent)
-            metas = cortex.endpoint.presence.get(f"cortex:{agent}", agent) or {"metas": []}
+            metas = cortex.presence.get(agent) or {"metas": []}
             queries = len(cortex.interrupts.of_agent(agent))
             answer.append(AgentInfo(agent, connections[0].online_at, len(connections), queries, metas["metas"]))
         self.answer({"agents": answer})
@@ -232,7 +252,7 @@ class AgentHandler(CortexAPIHandler):
     def delete(self, agent: str) -> None:
         """Disconnect every connection of an agent."""
         if not self.service.cortex.connections.disconnect(agent):
-            raise HTTPError(404, f"no such agent is connected: {agent}".replace("%", "%%"))
+            raise HTTPError(404, f"no such agent is connected: {agent}")
         self.set_status(204)
         self.finish()
 
@@ -268,7 +288,7 @@ class PoliciesHandler(CortexAPIHandler):
         try:
             policies = Policies.decode({**current, **parts})
         except PolicyError as error:
-            raise HTTPError(400, f"bad policies: {error}".replace("%", "%%")) from None
+            raise HTTPError(400, f"bad policies: {error}") from None
         self.service.cortex.replace(policies)
         self.log.info("policies replaced by %s: %s", self.current_user.username, parts)
         self.answer(policies.encode())
@@ -280,6 +300,7 @@ def routes(service: Service) -> list[tuple[str, type[JupyterHandler], dict[str, 
     return [
         (r"/cortex/websocket/?", JupyterWebSocketHandler, options),
         (r"/cortex/api/health", HealthHandler, options),
+        (r"/cortex/api/metrics", MetricsHandler, options),
         (r"/cortex/api/agents", AgentsHandler, options),
         (r"/cortex/api/agents/([^/]+)", AgentHandler, options),
         (r"/cortex/api/tokens", TokensHandler, options),

@@ -10,7 +10,7 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -19,13 +19,14 @@ from websockets.server import ServerProtocol
 
 from synapse.channels import Channel
 from synapse.cortex import Authorizer, Cortex, HandlerAccess
-from synapse.handlers import HandlerRegistry, HandlerRunner
+from synapse.handlers import HandlerRegistry, HandlerRunner, UnknownHandler
 from synapse.policies import Policies
 from synapse.protocol import Serializer
 from synapse.server.auth import Identity
+from synapse.server.metrics import Metrics
 from synapse.server.tokens import Bearer, Tokens
 from synapse.server.websocket import CLOSE_TIMEOUT, WebSocket
-from synapse.telemetry import Event
+from synapse.telemetry import Event, Finished
 
 log = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class Service:
         Agent patterns to the names of the handlers they may use.
     trusted_handlers
         Handlers that a mere API key does not open.
+    handler_options
+        Keyword arguments of handlers that are classes, by name.
     authorizer
         Decides on joins.
     secret
@@ -92,6 +95,7 @@ class Service:
         *,
         handlers: Mapping[str, list[str]],
         trusted_handlers: list[str],
+        handler_options: Mapping[str, Mapping[str, Any]] | None = None,
         authorizer: Authorizer,
         secret: bytes | None = None,
         policies: Policies | None = None,
@@ -106,7 +110,12 @@ class Service:
         self.stopping = False
         self.started_at = time.time()
         names = {name for allowed in handlers.values() for name in allowed}
-        self.runner = HandlerRunner(HandlerRegistry.discover(sorted(names)))
+        registry = HandlerRegistry.discover(sorted(names), handler_options)
+        for name in trusted_handlers:  # a misspelt one would open what it was meant to guard
+            if name not in registry:
+                raise UnknownHandler(name, list(registry))
+        self.runner = HandlerRunner(registry)
+        self._names = names
         self.cortex = Cortex(
             loop,
             self.runner,
@@ -119,20 +128,21 @@ class Service:
             grace=self.settings.resume_grace,
             node=node,
         )
-        self.runner.bind(self.cortex.scheduler)
+        self.runner.bind(self.cortex.scheduler, self.cortex)
+        self.metrics = Metrics(self.cortex)
         self._loop = loop
         self._open: set[WebSocket] = set()
         self._all_lost = asyncio.Event()
 
     def load_handlers(self) -> None:
-        """Import and make all handlers now, so that a bad one is known at the start and no import stalls the loop.
+        """Import and make the handlers that agents may use: a bad one is known at the start, no import stalls the loop.
 
         Raises
         ------
         synapse.handlers.HandlerUnavailable
             If one cannot be imported or made.
         """
-        for name in self.runner.registry:
+        for name in sorted(self._names):
             self.runner.registry.get(name)
 
     def connect(self, agreed: ServerProtocol, serializer: Serializer, identity: Identity | Bearer | None) -> WebSocket:
@@ -150,8 +160,9 @@ class Service:
         if self.stopping:
             return
         self.stopping = True
+        self.metrics.close()
         self.cortex.drain()
-        if len(self.cortex.interrupts):
+        if len(self.cortex.interrupts) and self.settings.stop_grace:
             await self._queries_end(self.settings.stop_grace)
         self.cortex.shut_down(SERVICE_RESTART, "service restart")
         if self._open:
@@ -162,8 +173,8 @@ class Service:
         """Wait until no accepted query is left, for so long at most."""
         ended = asyncio.Event()
 
-        def check(_: Event) -> None:
-            if not len(self.cortex.interrupts):
+        def check(event: Event) -> None:
+            if isinstance(event, Finished) and not len(self.cortex.interrupts):
                 ended.set()
 
         stop_listening = self.cortex.bus.listen(check)

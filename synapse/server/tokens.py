@@ -7,12 +7,13 @@ join as those agents and nothing else. Signing is Tornado's (HMAC-SHA256); nothi
 from __future__ import annotations
 
 import time
-from fnmatch import fnmatchcase
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 from tornado.web import create_signed_value, decode_signed_value
+
+from synapse.cortex import matches
 
 DAY = 86_400
 _NAME = "synapse-token"
@@ -37,12 +38,12 @@ class Bearer(msgspec.Struct, frozen=True):
     expires_at: float
 
     def covers(self, agent: str) -> bool:
-        """Whether the bearer may be this agent.
+        """Whether the bearer may be this agent, now.
 
-        >>> Bearer("lab-*", "ada", 0.0).covers("lab-7"), Bearer("lab-*", "ada", 0.0).covers("hal")
+        >>> Bearer("lab-*", "ada", 2e9).covers("lab-7"), Bearer("lab-*", "ada", 2e9).covers("hal")
         (True, False)
         """
-        return fnmatchcase(agent, self.agent)
+        return time.time() < self.expires_at and matches(agent, self.agent)
 
 
 class Tokens:

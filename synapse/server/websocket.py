@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
 from websockets.extensions.permessage_deflate import PerMessageDeflate
@@ -43,6 +43,21 @@ class Carrier(Protocol):
 
     def abort(self) -> None:
         """Drop the connection, and what was not sent yet."""
+
+
+class Uncarried:
+    """The carrier between the handshake and the moment there is one: it takes nothing."""
+
+    writable = False
+
+    def write(self, data: bytes) -> None:
+        """No one reads yet."""
+
+    def write_eof(self) -> None:
+        """Nothing was begun."""
+
+    def abort(self) -> None:
+        """The coming carrier sees that the connection is closing."""
 
 
 class WebSocket:
@@ -87,6 +102,7 @@ class WebSocket:
         on_lost: Callable[[WebSocket], None],
     ) -> None:
         self._protocol = protocol
+        self.carrier = Uncarried()
         self._loop = loop
         self._compression = _compression(protocol)
         self._timeout = idle_timeout
@@ -118,6 +134,11 @@ class WebSocket:
         self.socket.flush()
         if protocol.writes:
             self._write_protocol()
+
+    @property
+    def closing(self) -> bool:
+        """Whether the end has begun."""
+        return self._closing
 
     def flush(self) -> None:
         """The peer takes bytes again: write what waits for it."""
@@ -154,10 +175,12 @@ class WebSocket:
             frames.append(framed)
         self.carrier.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
-    def close(self, code: int, reason: str = "") -> None:
+    def close(self, code: int, reason: str = "", last: Sequence[Encoded] = ()) -> None:
         """Begin the closing handshake; the connection ends when the peer has answered, or soon."""
         if self._closing:
             return
+        if last:
+            self.send(list(last))
         self._closing = True
         if self._protocol.state is State.OPEN:
             self._protocol.send_close(code, reason)
@@ -202,9 +225,12 @@ class WebSocket:
 
     def _end_soon(self) -> None:
         if self._deadline is None:
-            self._deadline = self._loop.call_later(CLOSE_TIMEOUT, self.carrier.abort)
+            self._deadline = self._loop.call_later(CLOSE_TIMEOUT, self._abort)
             # Its channels end now, not when the peer lets go; soon, as one of them may be what is closing it.
             self._loop.call_soon(self.socket.closed, "closed")
+
+    def _abort(self) -> None:
+        self.carrier.abort()
 
     def _check_idle(self) -> None:
         left = self._heard + self._timeout - self._loop.time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -148,6 +149,14 @@ class TestALaggingReader:
         assert told == [(2, 10)]
         assert transport.close_code == 1008
 
+    def test_what_waits_is_its_last_words_when_the_server_closes(self) -> None:
+        hall = Building(Disconnect(messages=3))
+        peer = member(hall)
+        peer.transport.writable = False
+        shout(hall, 7)
+        peer.socket.close(1012, "service restart")
+        assert (numbers(peer), peer.closed) == ([7], 1012)
+
 
 class TestABurst:
     """More than the mailbox holds, in one turn, to a reader that is not slow: no mailbox is needed."""
@@ -205,8 +214,8 @@ class Abrupt(MemoryTransport):
 
     socket: Socket
 
-    def close(self, code: int, reason: str = "") -> None:
-        super().close(code, reason)
+    def close(self, code: int, reason: str = "", last: Sequence[Encoded] = ()) -> None:
+        super().close(code, reason, last)
         self.socket.closed()
 
 

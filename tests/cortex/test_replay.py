@@ -115,7 +115,8 @@ class TestAnAgentThatResumes:
         for _ in range(3):
             node.runner.think("q", {})
         assert stream(agent) == [1, 2, 3]
-        assert answer == {"unknown": [], "gaps": {}}
+        assert answer["unknown"] == []
+        assert answer["gaps"] == {}
 
     def test_others_see_no_numbers(self) -> None:
         node = Node()
@@ -136,7 +137,8 @@ class TestAnAgentThatResumes:
         for _ in range(2):
             node.runner.think("q", {})
         back, answer = resume(node, {"q": 3})
-        assert answer == {"unknown": [], "gaps": {}}
+        assert answer["unknown"] == []
+        assert answer["gaps"] == {}
         node.runner.think("q", {})
         node.runner.finish("q", None)
         assert stream(back) == [4, 5, 6, "result"]
@@ -169,6 +171,42 @@ class TestAnAgentThatResumes:
         node.settle(4)
         back, _ = resume(node, {"q": 0})
         assert back.heard()[0] == ("interrupted", {"ref": "q", "reason": "agent_gone"})
+
+    def test_a_server_that_kept_the_stream_says_so(self) -> None:
+        node = Node()
+        agent, first = resume(node, {})
+        agent.disconnect()
+        _, second = resume(node, {})
+        assert (first["kept"], second["kept"]) == (False, True)
+
+    def test_a_query_that_outlived_its_stream_is_known_and_its_gap_is_told(self) -> None:
+        node = Node(grace=1, linger=30)
+        agent, _ = resume(node, {})
+        agent.query("q", timeout=60_000)
+        node.runner.think("q", {})
+        agent.disconnect()
+        node.runner.think("q", {})
+        node.settle(2)
+        back, answer = resume(node, {"q": 1})
+        assert answer == {"kept": False, "unknown": [], "gaps": {"q": 3}}
+        node.runner.think("q", {})
+        assert stream(back) == [3]
+        back.disconnect()
+        node.runner.think("q", {})
+        again, answer = resume(node, {"q": 1})
+        assert (answer["gaps"], stream(again)) == ({"q": 3}, [3, 4])
+
+    def test_an_idle_agents_old_stream_is_forgotten(self) -> None:
+        node = Node(grace=5)
+        agent, _ = resume(node, {})
+        agent.query("q")
+        node.runner.think("q", {})
+        node.runner.finish("q", None)
+        (buffer,) = node.cortex.absences.buffers.values()
+        assert len(buffer) == 2
+        node.settle(5)
+        assert len(buffer) == 0
+        assert node.timers == 0
 
     @pytest.mark.parametrize("bad", [[], "q", {"q": -1}, {"q": "1"}, {"q": None}, {"": 1}])
     def test_a_bad_resume_is_refused_by_name(self, bad: Any) -> None:

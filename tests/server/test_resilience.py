@@ -181,3 +181,32 @@ def test_a_reader_that_stalls_for_30_seconds_costs_no_more_than_the_bound(tmp_pa
         wait_for_health(server, other, running=0, connections=1)
         assert "cut off" in server.log.read_text()
         assert rss(server) - level < 48 * MiB
+
+
+FLOODER = """
+import sys, threading
+from tests.support.wire import Wire, text
+wire = Wire(sys.argv[1])
+beats = text([None, "1", "phoenix", "heartbeat", {}]) * 2000
+threading.Thread(target=lambda: [wire.sock.recv(1 << 20) for _ in iter(int, 1)], daemon=True).start()
+print("flooding", flush=True)
+while True:
+    wire.sock.sendall(beats)
+"""
+
+
+def test_one_who_sends_without_end_does_not_starve_the_others(tmp_path: Path) -> None:
+    """A peer that read all it could from one socket would keep others waiting for seconds at a time."""
+    with live_server(tmp_path) as server, Phx(server.url) as other:
+        command = [sys.executable, "-c", FLOODER, server.url]
+        root = Path(__file__).parents[2]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=root) as flooder:
+            try:
+                assert flooder.stdout is not None
+                assert flooder.stdout.readline() == "flooding\n"
+                end = time.monotonic() + 60
+                for _ in range(100):
+                    other.push("phoenix", "heartbeat")
+                assert time.monotonic() < end, "starved"
+            finally:
+                flooder.kill()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from synapse.protocol import Encoded, Frame, Serializer
 
 
@@ -43,8 +45,11 @@ class MemoryTransport:
             self.room -= sum(map(len, messages))
             self.writable = self.room > 0
 
-    def close(self, code: int, reason: str = "") -> None:
+    def close(self, code: int, reason: str = "", last: Sequence[Encoded] = ()) -> None:
         assert self.close_code is None, "closed twice"
+        if last:
+            self.sent += last
+            self.writes.append([*last])
         self.close_code, self.close_reason = code, reason
 
     def frames(self, start: int = 0) -> list[Frame]:
