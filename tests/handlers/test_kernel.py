@@ -21,8 +21,9 @@ from synapse.handlers.kernel import KernelHandler
 
 
 @pytest.fixture(autouse=True)
-def private_tmp(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def private_tmp(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Kernel files go to a directory of the test's own. Not tmp_path: a socket's path must be short."""
+    tmp_path_factory.getbasetemp()  # which would else be made in here, and be gone with it
     with tempfile.TemporaryDirectory(prefix="syn") as directory:
         monkeypatch.setattr(tempfile, "tempdir", directory)
         yield Path(directory)
