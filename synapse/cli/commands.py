@@ -48,7 +48,7 @@ def main() -> None:
 def demo(
     agents: int, queries: int, kernel: bool, out: Path, screenshot: Path | None, server_options: tuple[str, ...]
 ) -> None:
-    r"""See it work, in less than a minute.
+    """See it work, in less than a minute.
 
     Starts a Jupyter Server with Synapse on a free port of this machine, connects agents over WebSockets,
     asks queries, interrupts one of them in mid-stream, and shows who is there and what they think. Then it
@@ -65,7 +65,7 @@ def demo(
       synapse demo --agents 100 --queries 2000
       synapse demo --no-kernel --out traces/today
       synapse demo -- --SynapseApp.idle_timeout=60
-    """
+    """  # noqa: D301  the backslash is click's: it keeps the lines of the examples apart
     from synapse.cli.demo import Plan, run
 
     plan = Plan(agents, queries, kernel, out, screenshot, server_options)

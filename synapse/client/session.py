@@ -48,6 +48,7 @@ from synapse.protocol import Encoded, Error, InvalidMessage
 from synapse.protocol import messages as wire
 
 ROSTER = "cortex:presence"
+TOO_BIG = 1009  # close code, RFC 6455 section 7.4.1
 HOPELESS = frozenset({"unauthorized", "api_key required"})  # a retry with the same credentials cannot help
 
 
@@ -174,6 +175,8 @@ class Session:
 
     def disconnected(self, now: float, code: int = 1006, reason: str = "") -> None:
         """The WebSocket closed, or could not be opened."""
+        if code == TOO_BIG:
+            self._too_big(now)
         self._socket.disconnected(now, code, reason)
 
     def tick(self, now: float) -> None:
@@ -350,6 +353,13 @@ class Session:
         payload = {name: value for name, value in fields.items() if value is not None}
         done = partial(self._query_replied, query)
         query.push = self._channel.push("query", payload, done, now, bounded=bounded)
+
+    def _too_big(self, now: float) -> None:
+        """The server would not read a message of ours: the largest that it has not answered. Do not send it again."""
+        unread = [query for query in self._queries.values() if query.push is not None and query.push.sent is not None]
+        if unread:
+            query = max(unread, key=lambda query: len(query.message.q))
+            self._query_refused(query, wire.Error("payload_too_large", field="q"), now)
 
     def _resume(self, resumed: Resumed, now: float) -> None:
         """The server goes on with what it knows. What it never received is sent again; the rest is lost.

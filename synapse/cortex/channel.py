@@ -127,7 +127,8 @@ class CortexChannel(AuthorizedChannel):
         allowed = self.cortex.handlers.of(self.agent, self.grant)
         handler = query.handler or (allowed[0] if allowed else None)
         if handler is None or handler not in allowed:
-            return error(f"handler not available: {query.handler or 'none'}", field="handler", handlers=list(allowed))
+            reason = f"handler not available: {handler}" if allowed else "no handler is open to this agent"
+            return error(reason, field="handler", handlers=list(allowed))
         if self.cortex.interrupts.find(self.agent, query.ref) is not None:
             return error(f"ref already in use: {query.ref}", field="ref")
         job = Job(

@@ -10,7 +10,7 @@ import os
 import secrets
 from hashlib import blake2b
 from importlib.util import find_spec
-from typing import Any, TypeVar, cast
+from typing import Any, ClassVar, NoReturn, TypeVar, cast
 
 import msgspec
 from jupyter_server.extension.application import ExtensionApp
@@ -111,10 +111,12 @@ class SynapseApp(ExtensionApp):
 
     service: Service | None = None  # None where the configuration was refused
     _recorder: Recorder | None = None
+    _own_server: ClassVar[bool] = False  # whether this process is a server of ours, not another's with us in it
 
     @classmethod
     def make_serverapp(cls, **kwargs: Any) -> ServerApp:
         """Make the server of ``jupyter synapse``: a port of its own, unless told otherwise."""
+        cls._own_server = True
         return super().make_serverapp(**{"port": DEFAULT_PORT, **kwargs})
 
     @default("open_browser")
@@ -147,11 +149,22 @@ class SynapseApp(ExtensionApp):
                 service.cortex.bus.listen(self._recorder)
             self.service = service
         except TraitError as error:
-            if self.jupyter.starter_app is self:
-                self.log.critical("Bad configuration: %s", error)
-                self.exit(1)
-            raise  # another's server goes on without us; Jupyter logs why
+            self._refuse(error)
         self.settings.update({"synapse": self})
+
+    def _link_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        """Read the configuration."""
+        try:
+            super()._link_jupyter_server_extension(serverapp)
+        except TraitError as error:
+            self._refuse(error)
+
+    def _refuse(self, error: TraitError) -> NoReturn:
+        """Do not run with a configuration that makes no sense. Another's server goes on without us; it logs why."""
+        if self._own_server:
+            self.log.critical("Bad configuration: %s", error)
+            self.exit(1)
+        raise error
 
     def _make_recorder(self, epoch: float) -> Recorder:
         try:
@@ -232,7 +245,10 @@ class SynapseApp(ExtensionApp):
         return f"{scheme}://{host}:{app.port}{url_path_join(app.base_url, 'cortex/websocket')}"
 
     def _key_ring(self) -> KeyRing:
-        keys = KeyRing({str(number): key for number, key in enumerate(self.api_keys, 1)})
+        try:
+            keys = KeyRing({str(number): key for number, key in enumerate(self.api_keys, 1)})
+        except ValueError as error:
+            raise TraitError(f"SynapseApp.{error}") from None
         own = os.environ.get("SYNAPSE_API_KEY")
         if own:
             keys.add("environment", own)

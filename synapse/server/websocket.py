@@ -220,6 +220,8 @@ class WebSocket:
                 self.carrier.write(data)
             else:
                 self._closing = True
+                if self._protocol.parser_exc is not None:
+                    log.warning("%r: disconnected: %s", self.socket, self._protocol.close_sent)
                 self.carrier.write_eof()
                 self._end_soon()
 

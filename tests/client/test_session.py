@@ -417,6 +417,18 @@ class TestReconnection:
         joined.drop()
         assert joined.said(ev.Dropped)[0].retry_in == 0.5
 
+    def test_a_query_that_was_too_big_for_the_server_is_refused_and_not_sent_again(self, joined: Bench) -> None:
+        """Else it would end each new connection as it ended the last."""
+        joined.ask("small")
+        joined.session.query(wire.Query(q="x" * 1000, ref="big"), joined.now)
+        joined.sent()
+        joined.said()
+        joined.session.disconnected(joined.now, 1009, "message too big")
+        (refused,) = joined.said(ev.Refused)
+        assert (refused.ref, refused.error.reason, refused.error.field) == ("big", "payload_too_large", "q")
+        joined.after(0.5)
+        assert joined.connect()[4]["resume"] == {"small": 0}
+
     def test_rejoins_with_a_new_join_ref(self, joined: Bench) -> None:
         joined.drop()
         joined.after(0.5)

@@ -252,7 +252,7 @@ class TestHandlers:
 
     def test_an_agent_that_may_use_none_learns_it(self) -> None:
         reply = Node(handlers=self.ACCESS, authorizer=Key()).agent("nobody").refused("q1")
-        assert reply == {"reason": "handler not available: none", "field": "handler", "handlers": []}
+        assert reply == {"reason": "no handler is open to this agent", "field": "handler", "handlers": []}
 
 
 class TestInterrupt:

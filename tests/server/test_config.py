@@ -78,6 +78,12 @@ def test_a_bad_value_is_refused_by_name(options: dict[str, Any], named: str) -> 
         ("--SynapseApp.channels={'room:*': 'no.such.Channel'}", "no.such.Channel"),
         ("--SynapseApp.channels={'room:*': 'pathlib.Path'}", "pathlib.Path"),
         ("--SynapseApp.idle_timeout=0", "idle_timeout"),
+        ("--SynapseApp.idle_timeout=soon", "idle_timeout"),
+        ("--SynapseApp.trusted_handlers=kernle", "kernle"),
+        ("--SynapseApp.policies={'concurrency': {'kind': 'fixd'}}", "fixed"),
+        ("--SynapseApp.handlers={'*': 'echo'}", "handlers"),
+        ("--SynapseApp.record=/dev/null/nowhere", "record"),
+        ("--api-key=", "empty"),
     ],
 )
 def test_a_server_with_a_bad_option_says_so(tmp_path: Path, option: str, named: str) -> None:
