@@ -6,7 +6,6 @@ for what is no WebSocket upgrade.
 
 from __future__ import annotations
 
-import asyncio
 from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -88,7 +87,7 @@ async def open_websocket(handler: RequestHandler, service: Service, identity: Id
     if service.cortex.scheduler.draining:  # it has begun to stop since
         stream.close()
         return
-    await carry(stream, service.connect(protocol, serializer, identity), asyncio.get_running_loop())
+    await carry(stream, service.connect(protocol, serializer, identity), service.loop, service.vigil)
 
 
 def refuse(handler: RequestHandler, status: int) -> None:

@@ -23,6 +23,7 @@ from synapse.handlers import HandlerRegistry, HandlerRunner, UnknownHandler
 from synapse.policies import Policies
 from synapse.protocol import Serializer
 from synapse.server.auth import Identity
+from synapse.server.carriers import Vigil
 from synapse.server.metrics import Metrics
 from synapse.server.tokens import Bearer, Tokens
 from synapse.server.websocket import CLOSE_TIMEOUT, WebSocket
@@ -48,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Seconds that the queries of an agent without a connection go on.
     resume_grace
         Seconds that its stream is kept, for it to come back and resume.
+    busy_poll
+        Seconds to look out for more after each message before the process sleeps.
     stop_grace
         Seconds that running queries have to end on their own when the service stops.
     """
@@ -57,6 +60,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     compression: bool = False
     linger: Annotated[float, Meta(ge=0)] = 30.0
     resume_grace: Annotated[float, Meta(ge=0)] = 30.0
+    busy_poll: Annotated[float, Meta(ge=0, le=0.01)] = 0.0001
     stop_grace: Annotated[float, Meta(ge=0)] = 3.0
 
 
@@ -130,7 +134,8 @@ class Service:
         )
         self.runner.bind(self.cortex.scheduler, self.cortex)
         self.metrics = Metrics(self.cortex)
-        self._loop = loop
+        self.loop = loop
+        self.vigil = Vigil(loop, self.settings.busy_poll)
         self._open: set[WebSocket] = set()
         self._all_lost = asyncio.Event()
 
@@ -149,7 +154,7 @@ class Service:
         """Make the WebSocket of a connection whose handshake has agreed on extensions; a carrier feeds it."""
         protocol = ServerProtocol(state=State.OPEN, max_size=self.settings.max_message_bytes)
         protocol.extensions = agreed.extensions
-        websocket = WebSocket(protocol, self._loop, self.settings.idle_timeout, self._lost)
+        websocket = WebSocket(protocol, self.loop, self.settings.idle_timeout, self._lost)
         websocket.socket = self.cortex.connect(serializer, websocket, identity)
         self._open.add(websocket)
         self._all_lost.clear()
