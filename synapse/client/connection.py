@@ -27,9 +27,10 @@ from synapse.client.errors import (
 from synapse.client.io import IOThread
 from synapse.client.link import Link
 from synapse.client.presence import Roster
-from synapse.client.session import ROSTER, Session
+from synapse.client.session import Session
 from synapse.client.settings import Settings
 from synapse.client.stream import Stream
+from synapse.protocol import ROSTER
 from synapse.protocol import messages as wire
 
 log = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ from synapse.client.errors import ConnectError
 from synapse.client.io import IOThread
 from synapse.client.retrying import Rule, settings_for
 from synapse.client.settings import Settings
+from synapse.protocol import RESERVED_AGENTS
 
 if TYPE_CHECKING:
     from synapse.server.embedded import EmbeddedServer
 
-RESERVED = frozenset({"presence", "monitor"})
 LONGEST_NAME = 200
 
 # One embedded cortex for each IO thread, and in practice one for each process.
@@ -63,7 +63,7 @@ def plan(
     """
     if agent is None:
         agent = discovery.agent_name(secrets.token_hex(2), os.environ)
-    elif not isinstance(agent, str) or not 0 < len(agent) <= LONGEST_NAME or agent in RESERVED:
+    elif not isinstance(agent, str) or not 0 < len(agent) <= LONGEST_NAME or agent in RESERVED_AGENTS:
         raise ValueError(f"agent must be a name of 1 to {LONGEST_NAME} characters and not reserved, not {agent!r}")
     if not timeout > 0:
         raise ValueError(f"timeout must be more than 0 s, not {timeout!r}")

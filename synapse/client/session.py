@@ -44,10 +44,9 @@ from synapse.client.settings import Settings
 from synapse.client.socket import Socket
 from synapse.client.timers import Timer
 from synapse.client.values import Result, Thought
-from synapse.protocol import Encoded, Error, InvalidMessage
+from synapse.protocol import ROSTER, Encoded, Error, InvalidMessage
 from synapse.protocol import messages as wire
 
-ROSTER = "cortex:presence"
 TOO_BIG = 1009  # close code, RFC 6455 section 7.4.1
 HOPELESS = frozenset({"unauthorized", "api_key required"})  # a retry with the same credentials cannot help
 

@@ -12,14 +12,13 @@ from synapse.cortex.connections import Connection, ConnectionManager
 from synapse.cortex.cortex import Cortex
 from synapse.cortex.interrupts import InterruptManager
 from synapse.cortex.job import Job, State, Timer
-from synapse.cortex.presence import ROSTER, AgentPresence
+from synapse.cortex.presence import AgentPresence
 from synapse.cortex.replay import Missed, ReplayBuffer
 from synapse.cortex.router import MessageRouter, topic_of
 from synapse.cortex.scheduler import Clock, Outlet, Refusal, Runner, Scheduler
 from synapse.cortex.socket import CortexSocket
 
 __all__ = [
-    "ROSTER",
     "Absences",
     "AgentPresence",
     "AuthorizedChannel",

@@ -14,13 +14,11 @@ from synapse.cortex.connections import Connection
 from synapse.cortex.job import Job
 from synapse.cortex.replay import Missed
 from synapse.cortex.scheduler import Refusal
-from synapse.protocol import Interrupt, InvalidMessage, Join, Pong, Query, Status, parse
+from synapse.protocol import RESERVED_AGENTS, Interrupt, InvalidMessage, Join, Pong, Query, Status, parse
 
 if TYPE_CHECKING:
     from synapse.cortex.cortex import Cortex
     from synapse.cortex.socket import CortexSocket
-
-RESERVED_AGENTS = frozenset({"presence", "monitor"})
 
 
 class AuthorizedChannel(Channel):

@@ -18,12 +18,12 @@ from synapse.cortex.channel import CortexChannel, RosterChannel
 from synapse.cortex.connections import Connection, ConnectionManager
 from synapse.cortex.interrupts import InterruptManager
 from synapse.cortex.job import Job
-from synapse.cortex.presence import ROSTER, AgentPresence, LoadGauge
+from synapse.cortex.presence import AgentPresence, LoadGauge
 from synapse.cortex.router import MessageRouter
 from synapse.cortex.scheduler import Clock, Refusal, Runner, Scheduler
 from synapse.cortex.socket import CortexSocket
 from synapse.policies import Policies, kind_of
-from synapse.protocol import Serializer
+from synapse.protocol import ROSTER, Serializer
 from synapse.telemetry import events
 
 log = logging.getLogger(__name__)

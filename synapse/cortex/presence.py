@@ -16,8 +16,7 @@ from synapse.channels import Channel, Metas, Presence
 from synapse.cortex.job import Timer
 from synapse.cortex.router import topic_of
 from synapse.cortex.scheduler import Clock
-
-ROSTER = "cortex:presence"
+from synapse.protocol import ROSTER
 
 
 class AgentPresence:

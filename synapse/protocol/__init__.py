@@ -25,11 +25,15 @@ from synapse.protocol.serializers import (
     V2_SERIALIZER,
     Serializer,
     encode_json,
+    is_utf8,
     raw,
     serializer_for,
 )
+from synapse.protocol.topics import RESERVED_AGENTS, ROSTER
 
 __all__ = [
+    "RESERVED_AGENTS",
+    "ROSTER",
     "V1_SERIALIZER",
     "V2_SERIALIZER",
     "Encoded",
@@ -50,6 +54,7 @@ __all__ = [
     "Status",
     "Thought",
     "encode_json",
+    "is_utf8",
     "parse",
     "raw",
     "serializer_for",

@@ -184,11 +184,12 @@ def serializer_for(vsn: str | None) -> Serializer | None:
 
 
 def _malformed(version: str, data: Buffer, binary: bool, error: Exception) -> MalformedFrame:
-    close_code = 1011 if binary or _is_utf8(data) else 1007
+    close_code = 1011 if binary or is_utf8(data) else 1007
     return MalformedFrame(f"not a {version} message: {error}", close_code)
 
 
-def _is_utf8(data: Buffer) -> bool:
+def is_utf8(data: Buffer) -> bool:
+    """Whether bytes are UTF-8, as text messages must be (RFC 6455, section 8.1)."""
     try:
         bytes(data).decode()
     except UnicodeDecodeError:

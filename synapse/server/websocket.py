@@ -17,6 +17,8 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from synapse.protocol import is_utf8
+
 if TYPE_CHECKING:
     from synapse.channels import Socket
     from synapse.protocol import Encoded
@@ -191,7 +193,7 @@ class WebSocket:
 
     def _message(self, data: bytes, binary: bool) -> None:
         """Hand on a whole message. Text must be UTF-8, also where no one will look (RFC 6455, 8.1)."""
-        if binary or data.isascii() or _is_utf8(data):
+        if binary or data.isascii() or is_utf8(data):
             self.socket.receive(data, binary)
         else:
             self.socket.close(INVALID_DATA, "text that is not UTF-8")
@@ -247,11 +249,3 @@ def _compression(protocol: ServerProtocol) -> int:
     """What a frame's bytes depend on besides its message: 0 for no compression, else the bits of the window."""
     deflate = (each for each in protocol.extensions if isinstance(each, PerMessageDeflate))
     return next((each.local_max_window_bits for each in deflate), 0)
-
-
-def _is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from synapse.client import events as ev
 from synapse.client.errors import AgentClosed, BufferFull
 from synapse.client.presence import Presence
-from synapse.client.session import ROSTER, Session
+from synapse.client.session import Session
 from synapse.client.settings import Backoff, Settings
 from synapse.client.timers import Timers
 from synapse.client.values import Result
+from synapse.protocol import ROSTER
 from synapse.protocol import messages as wire
 
 TOPIC = "cortex:ada"

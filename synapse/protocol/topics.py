@@ -1,0 +1,9 @@
+"""The cortex protocol's reserved topics and names."""
+
+from __future__ import annotations
+
+ROSTER = "cortex:presence"
+"""The roster of all agents."""
+
+RESERVED_AGENTS = frozenset({"presence", "monitor"})
+"""What no agent may be called, as its topic would be a reserved one."""
