@@ -92,12 +92,24 @@ class Endpoint:
         self.presence: Presence = LocalPresence(self.pubsub, clock.call_later) if presence is None else presence
         self.max_channels = max_channels
         self._unflushed: list[Flushable] = []
+        self._late: list[Flushable] = []
 
     def flush_soon(self, socket: Flushable) -> None:
         """Flush a socket when this turn has ended."""
         if not self._unflushed:
             self.clock.call_later(0, self._flush)
         self._unflushed.append(socket)
+
+    def flush_late(self, socket: Flushable) -> None:
+        """Flush a socket when all that this turn has begun has had a turn of its own."""
+        if not self._late:
+            self.clock.call_later(0, self._next_turn)
+        self._late.append(socket)
+
+    def _next_turn(self) -> None:
+        sockets, self._late = self._late, []
+        for socket in sockets:
+            self.flush_soon(socket)
 
     def _flush(self) -> None:
         sockets, self._unflushed = self._unflushed, []

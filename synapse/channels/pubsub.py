@@ -126,7 +126,7 @@ class LocalPubSub:
         if not members:
             return
         for member in tuple(members):  # a copy: a delivery may end a subscription, which is then over
-            if member is not exclude and member in members:
+            if member in members and member is not exclude:
                 try:
                     member.deliver(message)
                 except Exception:

@@ -1,8 +1,8 @@
 """A socket: one connection, many channels. One path in for a message, one path out.
 
-In: the driver calls `receive` with each WebSocket message and `flush` when it has handed over all it has
-read. Out: what `send` is given in one turn goes to the transport in one write. While the reader lags, messages
-wait in a mailbox, whose policy says what is lost when it is full.
+In: the driver calls `receive` with each WebSocket message and `received_all` when it has handed over what it
+has read. Out: what `send` is given in one turn goes to the transport in one write. While the reader lags,
+messages wait in a mailbox, whose policy says what is lost when it is full.
 
 Which heads a frame carries follows Phoenix 1.8, rule by rule.
 """
@@ -71,6 +71,7 @@ class Socket:
         self._turn: list[Encoded] = []
         self._turn_bytes = 0
         self._flush_due = False
+        self._more_to_come = False
         self._open = True
 
     def __repr__(self) -> str:
@@ -79,7 +80,7 @@ class Socket:
     # In
 
     def receive(self, data: bytes | bytearray | memoryview, binary: bool = False) -> None:
-        """Take one WebSocket message. The caller flushes once it has handed over all it has."""
+        """Take one WebSocket message. The caller says `received_all` once it has handed over what it has."""
         if not self._open:
             return
         self._flush_due = True  # the caller's promise: sends of this turn need no flush of their own
@@ -91,6 +92,18 @@ class Socket:
         except Exception:  # a frame that decodes and cannot be answered: its ref is nested too deep to be echoed
             log.exception("%r could not answer a frame", self)
             self.close(INTERNAL_ERROR)
+
+    def received_all(self) -> None:
+        """Write the answers: now, or with what is about to come (see `expect_more`)."""
+        if self._more_to_come:
+            self._more_to_come = False
+            self.endpoint.flush_late(self)
+        else:
+            self.flush()
+
+    def expect_more(self) -> None:
+        """Let the answer to the message at hand share its write with what follows on it at once."""
+        self._more_to_come = True
 
     def closed(self, reason: str = "closed") -> None:
         """The transport's connection has ended: so do all channels, without a word."""
@@ -108,15 +121,13 @@ class Socket:
             due = self._flush_due
             self.flush()
             self._flush_due = due
-        if self._mailbox is None and self.transport.writable:
+        if self._turn or (self._mailbox is None and self.transport.writable):  # once a turn; its write asks again
             self._turn.append(encoded)
-            self._turn_bytes += len(encoded)
+            self._turn_bytes += len(encoded.data)
             if self._turn_bytes > FLUSH_BYTES:
                 self._write_turn()
-        else:
-            self._write_turn()  # what came before goes before
-            if not (self._open and self._post(encoded, stream, keep)):
-                return
+        elif not self._post(encoded, stream, keep):
+            return
         if not self._flush_due:
             self._flush_due = True
             self.endpoint.flush_soon(self)
@@ -146,8 +157,11 @@ class Socket:
         """Whether writers should wait for this reader, which only a mailbox of credit asks for."""
         return self._mailbox is not None and self._mailbox.waits
 
+    def fell_behind(self) -> None:
+        """Told when writers should wait for this reader, perhaps again. For subclasses to announce."""
+
     def caught_up(self) -> None:
-        """Told when a reader that lagged has read. For subclasses to announce."""
+        """Told when writers need not wait, perhaps again. For subclasses to announce."""
 
     def dropped(self, messages: int, size: int) -> None:
         """Told what a slow reader has lost, and before it is cut off for that. For subclasses to announce."""
@@ -279,4 +293,6 @@ class Socket:
             return False
         if dropped:
             self.dropped(len(dropped), sum(map(len, dropped)))
+        if self._mailbox.waits:
+            self.fell_behind()
         return True

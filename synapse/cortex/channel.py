@@ -141,7 +141,10 @@ class CortexChannel(AuthorizedChannel):
             key=self.grant.key,
         )
         refusal = self.cortex.submit(job)
-        return ok({"ref": query.ref, "status": "processing"}) if refusal is None else _refused(refusal)
+        if refusal is not None:
+            return _refused(refusal)
+        self.socket.expect_more()  # the first thoughts
+        return ok({"ref": query.ref, "status": "processing"})
 
     def _interrupt(self, payload: Any, ref: MessageRef) -> None:
         message = parse(Interrupt, payload)

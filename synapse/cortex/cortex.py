@@ -93,6 +93,7 @@ class Cortex:
         self.scheduler = Scheduler(clock, runner, self, policies, self.bus, node)
         self.interrupts = InterruptManager(self.scheduler.interrupt)
         self.sockets: dict[int, CortexSocket] = {}
+        self.slow: set[CortexSocket] = set()  # those that writers should wait for
         self.absences = Absences(clock, linger, grace, self.interrupts)
         self.load = LoadGauge(clock, self.presence, self._load_of)
         self._held: dict[str, list[Callable[[], object]]] = {}
@@ -144,7 +145,7 @@ class Cortex:
 
     def unix_ms(self) -> int:
         """Now, as Unix time in ms: the timestamps on the wire."""
-        return int(self.unix_time() * 1000)
+        return int((self.epoch + self.clock.time()) * 1000)
 
     # What the channels and sockets call
 
@@ -187,6 +188,7 @@ class Cortex:
 
     def disconnected(self, socket: CortexSocket, reason: str) -> None:
         """A connection has ended."""
+        self.slow.discard(socket)
         if self.sockets.pop(socket.id, None) is not None and self.bus.listeners:
             self.bus.emit(events.Disconnected(self.clock.time(), self.node, socket.id, reason))
 
@@ -209,7 +211,7 @@ class Cortex:
 
     def lagging(self, agent: str) -> bool:
         """Whether who thinks for an agent should wait for its readers."""
-        return self.connections.lagging(agent)
+        return bool(self.slow) and self.connections.lagging(agent)
 
     def hold(self, agent: str, resume: Callable[[], object]) -> None:
         """Call `resume` once, when the agent's readers have caught up or gone."""

@@ -38,7 +38,11 @@ class CortexSocket(Socket):
         super().closed(reason)
         self.cortex.disconnected(self, reason)
 
+    def fell_behind(self) -> None:
+        self.cortex.slow.add(self)
+
     def caught_up(self) -> None:
+        self.cortex.slow.discard(self)
         for channel in self.channels.values():
             self.cortex.resume(channel.topic.partition(":")[2])
 

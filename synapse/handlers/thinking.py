@@ -68,7 +68,8 @@ class TaskThink:
         self._rested = perf_counter()
 
     async def __call__(self, content: Any, type: str = "reasoning", **more: Any) -> None:
-        if not deliver(self._send, self._job, {"type": type, "content": content, **more}):
+        thought = {"type": type, "content": content, **more} if more else {"type": type, "content": content}
+        if not deliver(self._send, self._job, thought):
             # A handler that swallows the cancellation in a loop would otherwise never let go of the loop.
             await asyncio.sleep(0)
             raise asyncio.CancelledError(self._job.reason)

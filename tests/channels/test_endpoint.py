@@ -67,6 +67,15 @@ class TestFlush:
         clock.advance()
         assert (clock.pending, [socket.flushes for socket in sockets]) == (0, [1, 1, 1])
 
+    def test_a_late_flush_comes_after_what_this_turn_has_begun(self) -> None:
+        clock = VirtualClock()
+        endpoint = Endpoint(clock, {})
+        socket, seen = Flushed(), list[int]()
+        endpoint.flush_late(socket)
+        clock.call_later(0, lambda: seen.append(socket.flushes))  # begun after the first that asked
+        clock.advance()
+        assert (seen, socket.flushes, clock.pending) == ([0], 1, 0)
+
     def test_a_socket_that_fails_leaves_the_others_alone(self, caplog: pytest.LogCaptureFixture) -> None:
         clock = VirtualClock()
         endpoint = Endpoint(clock, {})

@@ -46,6 +46,19 @@ class TestTurns:
         assert [len(write) for write in peer.transport.writes] == [3]
         assert hall.clock.pending == 0
 
+    def test_an_answer_that_expects_more_shares_its_write_with_that(self, hall: Building) -> None:
+        peer = member(hall)
+        peer.socket.receive(HEARTBEAT)
+        peer.socket.expect_more()
+        hall.clock.call_later(0, lambda: shout(hall))
+        peer.socket.received_all()
+        assert peer.transport.writes == []
+        hall.clock.advance()
+        assert [len(write) for write in peer.transport.writes] == [2]
+        peer.socket.receive(HEARTBEAT)
+        peer.socket.received_all()
+        assert [len(write) for write in peer.transport.writes] == [2, 1], "the next one expects nothing"
+
     def test_what_is_sent_out_of_turn_is_one_write_at_the_end_of_the_turn(self, hall: Building) -> None:
         peer = member(hall)
         for number in range(3):

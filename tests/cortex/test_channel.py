@@ -101,6 +101,15 @@ class TestQuery:
         )
         assert job.body["q"] == "why?"
 
+    def test_the_reply_and_what_the_handler_says_at_once_are_one_write(self) -> None:
+        peer = Node(EchoRunner).peer()
+        peer.join("cortex:a")
+        peer.take()
+        peer.transport.writes.clear()
+        peer.send("cortex:a", "query", {"q": "thoughts=0", "ref": "q1"})
+        assert [frame.event for frame in peer.take()] == ["phx_reply", "result"]
+        assert [len(write) for write in peer.transport.writes] == [2]
+
     def test_the_reply_comes_before_the_first_thought(self) -> None:
         """Even if the handler thinks in the very next turn, and in one read with the query."""
         node = Node(EchoRunner)

@@ -84,7 +84,7 @@ class Peer:
     def send_raw(self, data: bytes, binary: bool = False) -> None:
         """Send bytes, whatever they are, in a turn of its own."""
         self.socket.receive(data, binary)
-        self.socket.flush()
+        self.socket.received_all()
 
     def call(self, topic: Any, event: Any, payload: Any = None, **refs: Any) -> Frame:
         """Send, and return the reply; what else comes is for `take`."""
