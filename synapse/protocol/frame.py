@@ -29,7 +29,7 @@ class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
     payload: Any
 
 
-class Encoded:
+class Encoded(msgspec.Struct, eq=False, gc=False):
     """Bytes of one WebSocket message, ready for any number of sockets.
 
     Attributes
@@ -43,12 +43,9 @@ class Encoded:
         that a broadcast is framed once and not once per socket.
     """
 
-    __slots__ = ("binary", "data", "framed")
-
-    def __init__(self, data: bytes, binary: bool = False) -> None:
-        self.data = data
-        self.binary = binary
-        self.framed: dict[int, bytes] = {}
+    data: bytes
+    binary: bool = False
+    framed: dict[int, bytes] = {}
 
     def __len__(self) -> int:
         return len(self.data)
