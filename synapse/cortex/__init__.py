@@ -16,9 +16,11 @@ from synapse.cortex.presence import AgentPresence
 from synapse.cortex.replay import Missed, ReplayBuffer
 from synapse.cortex.router import MessageRouter, topic_of
 from synapse.cortex.scheduler import Clock, Outlet, Refusal, Runner, Scheduler
+from synapse.cortex.schedulers import ALL_OTHERS, Schedulers
 from synapse.cortex.socket import CortexSocket
 
 __all__ = [
+    "ALL_OTHERS",
     "Absences",
     "AgentPresence",
     "AuthorizedChannel",
@@ -43,6 +45,7 @@ __all__ = [
     "RosterChannel",
     "Runner",
     "Scheduler",
+    "Schedulers",
     "State",
     "Timer",
     "matches",

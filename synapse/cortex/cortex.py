@@ -7,6 +7,7 @@ that it accepts, and feeds the socket it gets. Everything that happens is announ
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
@@ -20,7 +21,8 @@ from synapse.cortex.interrupts import InterruptManager
 from synapse.cortex.job import Job
 from synapse.cortex.presence import AgentPresence, LoadGauge
 from synapse.cortex.router import MessageRouter
-from synapse.cortex.scheduler import Clock, Refusal, Runner, Scheduler
+from synapse.cortex.scheduler import Clock, Refusal, Runner
+from synapse.cortex.schedulers import Schedulers
 from synapse.cortex.socket import CortexSocket
 from synapse.policies import Policies, kind_of
 from synapse.protocol import ROSTER, Serializer
@@ -42,7 +44,7 @@ class Cortex:
     epoch
         Unix time (s) at the clock's zero: what turns its time into the timestamps on the wire.
     policies
-        The scheduler's rules.
+        The rules, of all handlers and of some.
     authorizer
         Decides on joins; everybody is welcome when absent.
     handlers
@@ -90,8 +92,8 @@ class Cortex:
         self.presence = AgentPresence(presence)
         self.connections = ConnectionManager()
         self.router = MessageRouter(pubsub)
-        self.scheduler = Scheduler(clock, runner, self, policies, self.bus, node)
-        self.interrupts = InterruptManager(self.scheduler.interrupt)
+        self.schedulers = Schedulers(clock, runner, self, policies or Policies(), self.bus, node)
+        self.interrupts = InterruptManager(self.schedulers.interrupt)
         self.sockets: dict[int, CortexSocket] = {}
         self.slow: set[CortexSocket] = set()  # those that writers should wait for
         self.absences = Absences(clock, linger, grace, self.interrupts)
@@ -101,7 +103,7 @@ class Cortex:
 
     def __repr__(self) -> str:
         agents, connections = self.connections.count(), len(self.sockets)
-        return f"<Cortex {self.node}: {agents} agents, {connections} connections, {self.scheduler!r}>"
+        return f"<Cortex {self.node}: {agents} agents, {connections} connections, {self.schedulers!r}>"
 
     # What the driver calls
 
@@ -116,21 +118,21 @@ class Cortex:
 
     def replace(self, policies: Policies) -> None:
         """Go on under other rules; nothing in flight is lost. A new mailbox policy is for new connections."""
-        self.scheduler.replace(policies)
+        self.schedulers.replace(policies)
 
     @property
     def policies(self) -> Policies:
         """The rules in force."""
-        return self.scheduler.policies
+        return self.schedulers.policies
 
     def drain(self) -> None:
         """Accept no more queries; those accepted go on."""
-        self.scheduler.drain()
+        self.schedulers.drain()
 
     def shut_down(self, code: int, reason: str = "") -> None:
         """End all queries, tell their agents, and close every connection."""
         self.drain()
-        self.scheduler.interrupt_all("shutting_down")
+        self.schedulers.interrupt_all("shutting_down")
         for socket in list(self.sockets.values()):
             try:
                 socket.close(code, reason)
@@ -158,7 +160,7 @@ class Cortex:
             If the agent has an unfinished query of that ref.
         """
         self.interrupts.register(job)
-        refusal = self.scheduler.submit(job)
+        refusal = self.schedulers.submit(job)
         if refusal is not None:
             self.interrupts.unregister(job)
             return refusal
@@ -255,7 +257,9 @@ class Cortex:
         return self.router.broadcast_result(job.agent, job.ref, job.status, data, latency_ms)  # type: ignore[arg-type]
 
     def _load_of(self, agent: str) -> float:
-        return len(self.interrupts.of_agent(agent)) / self.scheduler.limit
+        """How much of a limit an agent's unfinished queries take up, where they take up most."""
+        unfinished = Counter(job.scheduler for job in self.interrupts.of_agent(agent))
+        return max((count / scheduler.limit for scheduler, count in unfinished.items()), default=0.0)
 
     def _presence_changed(self, topic: str, joins: int, leaves: int) -> None:
         if self.bus.listeners:

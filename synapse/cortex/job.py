@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from synapse.cortex.scheduler import Scheduler
 
 
 class State(IntEnum):
@@ -52,6 +55,8 @@ class Job:
         When it came so far, s on the scheduler's clock.
     deadline : float
         By when it must have ended, s on the scheduler's clock.
+    scheduler : Scheduler
+        To whom its runner reports; set when it is submitted.
     status : str or None
         Once ended: ``success``, ``error``, ``timeout`` or ``interrupted``.
     thoughts : int
@@ -73,6 +78,7 @@ class Job:
         "priority",
         "reason",
         "ref",
+        "scheduler",
         "started",
         "state",
         "status",
@@ -108,6 +114,7 @@ class Job:
         self.key = key
         self.cost = cost
         self.deadline = math.inf
+        self.scheduler: Scheduler
         self.state = State.NEW
         self.submitted = 0.0
         self.admitted: float | None = None

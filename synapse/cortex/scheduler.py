@@ -32,7 +32,7 @@ class Clock(Protocol):
 
 
 class Runner(Protocol):
-    """Does the work of queries. It reports by `Scheduler.think` and `Scheduler.finish`."""
+    """Does the work of queries. It reports by `think` and `finish` of the job's own `scheduler`."""
 
     def start(self, job: Job) -> None:
         """Begin to work on a job. Must return before it reports anything."""
@@ -72,6 +72,8 @@ class Scheduler:
         Where events are announced.
     node
         The name of this node in events.
+    shared
+        A gate whose rate limits count here, too, besides those of the policies.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Scheduler:
         policies: Policies | None = None,
         bus: events.Bus | None = None,
         node: str = "local",
+        shared: Gate | None = None,
     ) -> None:
         self._clock = clock
         self._runner = runner
@@ -90,7 +93,7 @@ class Scheduler:
         self._node = node
         self.policies = policies or Policies()
         now = clock.time()
-        self._gate = Gate(self.policies.rate_limit, now)
+        self.gate = Gate(self.policies.rate_limit, now, shared=shared)
         self._queue: Queue[Job] = self.policies.queue.start(now)
         self._concurrency: Concurrency = self.policies.concurrency.start(now)
         self._timeout: Timeout = self.policies.timeout.start(now)
@@ -125,12 +128,13 @@ class Scheduler:
         """Ask for a job to be run. None means accepted: exactly one ending will follow, never at once."""
         now = self._clock.time()
         job.submitted = now
+        job.scheduler = self
         self.submitted += 1
         if self._bus.listeners:
             self._bus.emit(events.Submitted(now, self._node, job.agent, job.ref, job.priority, job.handler))
         if self.draining:
             return self._reject(job, now, Refusal("shutting_down", "drain"))
-        verdict = self._gate.admit(now, job, job.cost)
+        verdict = self.gate.admit(now, job, job.cost)
         if not verdict:
             return self._reject(job, now, Refusal("rate_limited", verdict.policy, verdict.retry_after))
         job.deadline = self._timeout.deadline(now, job.timeout, job.priority)
@@ -167,14 +171,14 @@ class Scheduler:
         """End an accepted job from outside. False if it has ended before."""
         return self._stop(job, "interrupted", reason)
 
-    def replace(self, policies: Policies) -> None:
+    def replace(self, policies: Policies, shared: Gate | None = None) -> None:
         """Go on under other rules. What runs, runs on; what waits, waits on as far as the new queue has room.
 
-        Running state carries over where the kind of a policy stays the same.
+        Running state carries over where the kind of a policy stays the same. `shared` is as in the constructor.
         """
         now = self._clock.time()
         old, self.policies = self.policies, policies
-        self._gate = Gate(policies.rate_limit, now, before=self._gate)
+        self.gate = Gate(policies.rate_limit, now, before=self.gate, shared=shared)
         self._timeout = policies.timeout.start(now, self._timeout)
         if policies.concurrency != old.concurrency:
             self._concurrency = policies.concurrency.start(now, self._concurrency)
@@ -214,7 +218,7 @@ class Scheduler:
         self._running[job] = None
         self._concurrency.on_start(now)
         if self._bus.listeners:
-            self._bus.emit(events.Started(now, self._node, job.agent, job.ref, now - job.submitted))
+            self._bus.emit(events.Started(now, self._node, job.agent, job.ref, now - job.submitted, job.handler))
         try:
             self._runner.start(job)
         except Exception:
@@ -287,7 +291,7 @@ class Scheduler:
             self._bus.emit(
                 events.Rejected(
                     now, self._node, job.agent, job.ref, job.priority, job.attempt,
-                    refusal.reason, refusal.policy, refusal.retry_after,
+                    refusal.reason, refusal.policy, refusal.retry_after, job.handler,
                 )
             )  # fmt: skip
         return refusal

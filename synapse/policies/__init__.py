@@ -28,7 +28,7 @@ from synapse.policies.mailbox import (
     MailboxPolicy,
     Overflow,
 )
-from synapse.policies.policies import Policies
+from synapse.policies.policies import HandlerPolicies, Policies
 from synapse.policies.queue import (
     AdaptiveLifo,
     CoDel,
@@ -123,6 +123,7 @@ __all__ = [
     "Gradient2",
     "Guard",
     "GuardPolicy",
+    "HandlerPolicies",
     "Hedge",
     "HedgePolicy",
     "Keyed",

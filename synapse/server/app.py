@@ -193,6 +193,8 @@ class SynapseApp(ExtensionApp):
             service.load_handlers()
         except (UnknownHandler, HandlerUnavailable) as error:
             raise TraitError(f"SynapseApp.handlers: {error}") from None
+        except PolicyError as error:
+            raise TraitError(f"SynapseApp.policies: {error}") from None
         return service
 
     def _prepare_handlers(self) -> None:

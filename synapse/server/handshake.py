@@ -84,7 +84,7 @@ async def open_websocket(handler: RequestHandler, service: Service, identity: Id
         await stream.write(response.serialize())
     except StreamClosedError:
         return
-    if service.cortex.scheduler.draining:  # it has begun to stop since
+    if service.cortex.schedulers.draining:  # it has begun to stop since
         stream.close()
         return
     await carry(stream, service.connect(protocol, serializer, identity), service.loop, service.vigil)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from synapse.cortex import Cortex
+from synapse.cortex import ALL_OTHERS, Cortex, Scheduler
 from synapse.telemetry import STATUSES, Dropped, Finished, PresenceChanged, Rejected, Started
 from synapse.telemetry.table import RESULTS
 
@@ -74,7 +74,7 @@ class Metrics:
         self._dropped_messages: Tally = Counter()
         self._dropped_bytes: Tally = Counter()
         self._presence: Tally = Counter({("join",): 0, ("leave",): 0})
-        self._wait = Histogram(LATENCY_BUCKETS)
+        self._waits: dict[str, Histogram] = {ALL_OTHERS: Histogram(LATENCY_BUCKETS)}
         self._first_thought = Histogram(LATENCY_BUCKETS)
         self._result = Histogram(LATENCY_BUCKETS)
         self._lag = Histogram(LAG_BUCKETS)
@@ -97,13 +97,12 @@ class Metrics:
     def health(self) -> str:
         """``draining``, ``overloaded`` or ``ready``.
 
-        Overloaded: the queue is nearly full, or a query was turned away for overload a moment ago.
+        Overloaded: a queue is nearly full, or a query was turned away for overload a moment ago.
         """
-        scheduler = self._cortex.scheduler
-        if scheduler.draining:
+        schedulers = self._cortex.schedulers
+        if schedulers.draining:
             return "draining"
-        bound = getattr(self._cortex.policies.queue, "bound", math.inf)  # another's policy may know none
-        if scheduler.waiting >= max(1, NEARLY_FULL * bound):
+        if any(map(_nearly_full, schedulers.by_name().values())):
             return "overloaded"
         recent = self._cortex.clock.time() - self._overloaded_at < OVERLOAD_MEMORY
         return "overloaded" if recent else "ready"
@@ -117,7 +116,11 @@ class Metrics:
             note(event)
 
     def _note_started(self, event: Started) -> None:
-        self._wait.observe(event.waited)
+        name = self._cortex.schedulers.name_of(event.handler)
+        wait = self._waits.get(name)
+        if wait is None:
+            wait = self._waits[name] = Histogram(LATENCY_BUCKETS)
+        wait.observe(event.waited)
 
     def _note_finished(self, event: Finished) -> None:
         self._queries[event.status,] += 1
@@ -130,7 +133,7 @@ class Metrics:
 
     def _note_rejected(self, event: Rejected) -> None:
         self._queries["rejected",] += 1
-        self._rejections[event.reason, event.policy] += 1
+        self._rejections[self._cortex.schedulers.name_of(event.handler), event.reason, event.policy] += 1
         if event.reason == "overloaded":
             self._overloaded_at = event.at
 
@@ -171,14 +174,24 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """What the registry asks for."""
-        cortex, scheduler = self._cortex, self._cortex.scheduler
+        cortex, schedulers = self._cortex, self._cortex.schedulers.by_name()
         yield _gauge("synapse_uptime_seconds", "Time since the start.", cortex.clock.time() - self._started_at)
         yield _gauge("synapse_connections", "Open connections.", len(cortex.sockets))
         yield _gauge("synapse_agents", "Connected agents.", cortex.connections.count())
-        yield _gauge("synapse_queries_running", "Queries that hold a slot.", scheduler.running)
-        yield _gauge("synapse_queue_depth", "Accepted queries that wait for a slot.", scheduler.waiting)
+        yield _gauges(
+            "synapse_queries_running", "Queries that hold a slot.", "handler",
+            {name: one.running for name, one in schedulers.items()},
+        )  # fmt: skip
+        yield _gauges(
+            "synapse_queries_limit", "How many may hold a slot.", "handler",
+            {name: one.limit for name, one in schedulers.items()},
+        )  # fmt: skip
+        yield _gauges(
+            "synapse_queue_depth", "Accepted queries that wait for a slot.", "handler",
+            {name: one.waiting for name, one in schedulers.items()},
+        )  # fmt: skip
         yield _counter("synapse_queries_total", "Queries by how they ended.", self._queries, "status")
-        yield _counter("synapse_rejections_total", "Refused queries.", self._rejections, "reason", "policy")
+        yield _counter("synapse_rejections_total", "Refused queries.", self._rejections, "handler", "reason", "policy")
         yield _counter(
             "synapse_mailbox_dropped_messages_total", "Messages that slow readers have lost.",
             self._dropped_messages, "policy",
@@ -189,7 +202,7 @@ class Metrics:
         yield _counter(
             "synapse_presence_changes_total", "Metas that joined and left a presence.", self._presence, "change"
         )
-        yield _histogram("synapse_queue_wait_seconds", "From submission to the slot.", self._wait)
+        yield _histograms("synapse_queue_wait_seconds", "From submission to the slot.", "handler", self._waits)
         yield _histogram(
             "synapse_first_thought_latency_seconds", "From submission to the first thought.", self._first_thought
         )
@@ -201,6 +214,15 @@ def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
     from prometheus_client.core import GaugeMetricFamily
 
     return GaugeMetricFamily(name, meaning, value)
+
+
+def _gauges(name: str, meaning: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    from prometheus_client.core import GaugeMetricFamily
+
+    family = GaugeMetricFamily(name, meaning, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
 
 
 def _counter(name: str, meaning: str, tally: Tally, *labels: str) -> CounterMetricFamily:
@@ -216,3 +238,17 @@ def _histogram(name: str, meaning: str, histogram: Histogram) -> HistogramMetric
     from prometheus_client.core import HistogramMetricFamily
 
     return HistogramMetricFamily(name, meaning, histogram.buckets(), histogram.total)
+
+
+def _histograms(name: str, meaning: str, label: str, histograms: Mapping[str, Histogram]) -> HistogramMetricFamily:
+    from prometheus_client.core import HistogramMetricFamily
+
+    family = HistogramMetricFamily(name, meaning, labels=[label])
+    for value, histogram in histograms.items():
+        family.add_metric([value], histogram.buckets(), histogram.total)
+    return family
+
+
+def _nearly_full(scheduler: Scheduler) -> bool:
+    bound = getattr(scheduler.policies.queue, "bound", math.inf)  # another's policy may know none
+    return scheduler.waiting >= max(1, NEARLY_FULL * bound)

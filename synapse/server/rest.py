@@ -176,7 +176,7 @@ class HealthHandler(CortexAPIHandler):
     def get(self) -> None:
         """How the cortex is."""
         cortex = self.service.cortex
-        scheduler = cortex.scheduler
+        schedulers = cortex.schedulers
         self.answer(
             Health(
                 self.service.metrics.health,
@@ -184,8 +184,8 @@ class HealthHandler(CortexAPIHandler):
                 round(cortex.unix_time() - self.service.started_at, 3),
                 cortex.connections.count(),
                 len(cortex.sockets),
-                scheduler.running,
-                scheduler.waiting,
+                schedulers.running,
+                schedulers.waiting,
             )
         )
 
@@ -287,9 +287,9 @@ class PoliciesHandler(CortexAPIHandler):
         current = self.service.cortex.policies.encode()
         try:
             policies = Policies.decode({**current, **parts})
+            self.service.replace(policies)
         except PolicyError as error:
             raise HTTPError(400, f"bad policies: {error}") from None
-        self.service.cortex.replace(policies)
         self.log.info("policies replaced by %s: %s", self.current_user.username, parts)
         self.answer(policies.encode())
 

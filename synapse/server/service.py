@@ -20,7 +20,7 @@ from websockets.server import ServerProtocol
 from synapse.channels import Channel
 from synapse.cortex import Authorizer, Cortex, HandlerAccess
 from synapse.handlers import HandlerRegistry, HandlerRunner, UnknownHandler
-from synapse.policies import Policies
+from synapse.policies import Policies, PolicyError
 from synapse.protocol import Serializer
 from synapse.server.auth import Identity
 from synapse.server.carriers import Vigil
@@ -92,6 +92,8 @@ class Service:
     ------
     synapse.handlers.UnknownHandler
         If `handlers` names one that no one provides.
+    synapse.policies.PolicyError
+        If `policies` have rules for such a one.
     """
 
     def __init__(
@@ -120,6 +122,8 @@ class Service:
                 raise UnknownHandler(name, list(registry))
         self.runner = HandlerRunner(registry)
         self._names = names
+        if policies is not None:
+            self._check_handlers(policies)
         self.cortex = Cortex(
             loop,
             self.runner,
@@ -132,7 +136,7 @@ class Service:
             grace=self.settings.resume_grace,
             node=node,
         )
-        self.runner.bind(self.cortex.scheduler, self.cortex)
+        self.runner.bind(self.cortex)
         self.metrics = Metrics(self.cortex)
         self.loop = loop
         self.vigil = Vigil(loop, self.settings.busy_poll)
@@ -149,6 +153,23 @@ class Service:
         """
         for name in sorted(self._names):
             self.runner.registry.get(name)
+
+    def replace(self, policies: Policies) -> None:
+        """Go on under other rules; nothing in flight is lost.
+
+        Raises
+        ------
+        synapse.policies.PolicyError
+            If they name a handler that there is not. Nothing has changed then.
+        """
+        self._check_handlers(policies)
+        self.cortex.replace(policies)
+
+    def _check_handlers(self, policies: Policies) -> None:
+        for name in policies.handlers:
+            if name not in self.runner.registry:  # a misspelt one would leave without a limit what it was meant for
+                known = ", ".join(sorted(self.runner.registry))
+                raise PolicyError(f"handlers.{name}", f"is no handler of this server, which has {known}")
 
     def connect(self, agreed: ServerProtocol, serializer: Serializer, identity: Identity | Bearer | None) -> WebSocket:
         """Make the WebSocket of a connection whose handshake has agreed on extensions; a carrier feeds it."""

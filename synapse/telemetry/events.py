@@ -69,6 +69,7 @@ class Rejected(Event, frozen=True, gc=False):
     reason: str
     policy: str
     retry_after: float | None
+    handler: str = ""
 
 
 class Admitted(Event, frozen=True, gc=False):
@@ -85,6 +86,7 @@ class Started(Event, frozen=True, gc=False):
     agent: str
     ref: str
     waited: float
+    handler: str = ""
 
 
 class Thought(Event, frozen=True, gc=False):

@@ -81,6 +81,7 @@ def test_a_bad_value_is_refused_by_name(options: dict[str, Any], named: str) -> 
         ("--SynapseApp.idle_timeout=soon", "idle_timeout"),
         ("--SynapseApp.trusted_handlers=kernle", "kernle"),
         ("--SynapseApp.policies={'concurrency': {'kind': 'fixd'}}", "fixed"),
+        ("--SynapseApp.policies={'handlers': {'kernle': {'concurrency': 'fixed'}}}", "handlers.kernle"),
         ("--SynapseApp.handlers={'*': 'echo'}", "handlers"),
         ("--SynapseApp.record=/dev/null/nowhere", "record"),
         ("--api-key=", "empty"),

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from synapse.cortex import OpenDoor
-from synapse.policies import Fifo, Fixed, Policies
+from synapse.cortex import HandlerAccess, OpenDoor
+from synapse.policies import Fifo, Fixed, HandlerPolicies, Policies
 from synapse.server.metrics import LAG_EVERY, NEARLY_FULL, OVERLOAD_MEMORY, Metrics
 from synapse.server.service import Service
 from synapse.telemetry import Dropped
@@ -105,7 +105,7 @@ def test_queries_are_counted_by_how_they_ended(server: LiveServer) -> None:
     assert ended == {"success": 2, "error": 1, "timeout": 1}
     assert found["synapse_queries_total{status=interrupted}"] == 1
     assert found["synapse_queries_total{status=rejected}"] == 0
-    assert found["synapse_queue_wait_seconds_count"] == 5
+    assert found["synapse_queue_wait_seconds_count{handler=*}"] == 5
     assert found["synapse_result_latency_seconds_count"] == 4, "an interrupt is no result"
     assert found["synapse_first_thought_latency_seconds_count"] == 2, "three had no thought"
 
@@ -119,7 +119,11 @@ def test_the_gauges_show_how_it_is_now(server: LiveServer) -> None:
             assert ask(phx, ref, LONG) == "ok"
         found = samples(scrape(server))
     assert (found["synapse_connections"], found["synapse_agents"]) == (3, 1)
-    assert (found["synapse_queries_running"], found["synapse_queue_depth"]) == (1, 2)
+    assert [found[f"synapse_{name}{{handler=*}}"] for name in ("queries_running", "queries_limit", "queue_depth")] == [
+        1,
+        1,
+        2,
+    ]
     assert found["synapse_uptime_seconds"] > 0
 
 
@@ -134,10 +138,10 @@ def test_rejections_are_counted_by_reason_and_policy(server: LiveServer) -> None
         put(server, rate_limit={"kind": "unlimited"}, concurrency=ONE_SLOT, queue={"kind": "fifo", "bound": 0})
         assert [ask(phx, "runs", LONG), ask(phx, "has no room")] == ["ok", "error"]
         later = samples(scrape(server))
-    assert found["synapse_rejections_total{policy=token-bucket,reason=rate_limited}"] == 2
+    assert found["synapse_rejections_total{handler=*,policy=token-bucket,reason=rate_limited}"] == 2
     assert found["synapse_queries_total{status=rejected}"] == 2
-    assert later["synapse_rejections_total{policy=fifo,reason=overloaded}"] == 1
-    assert later["synapse_rejections_total{policy=token-bucket,reason=rate_limited}"] == 2
+    assert later["synapse_rejections_total{handler=*,policy=fifo,reason=overloaded}"] == 1
+    assert later["synapse_rejections_total{handler=*,policy=token-bucket,reason=rate_limited}"] == 2
 
 
 def test_histograms_are_whole(server: LiveServer) -> None:
@@ -148,6 +152,7 @@ def test_histograms_are_whole(server: LiveServer) -> None:
     families = [one for one in text_string_to_metric_families(scrape(server)) if one.type == "histogram"]
     assert len(families) == 4
     for family in families:
+        assert len({one.labels.get("handler") for one in family.samples}) == 1
         buckets = [(float(one.labels["le"]), one.value) for one in family.samples if one.name.endswith("_bucket")]
         (count,) = [one.value for one in family.samples if one.name.endswith("_count")]
         (total,) = [one.value for one in family.samples if one.name.endswith("_sum")]
@@ -261,6 +266,26 @@ def test_health_says_draining_before_all_else() -> None:
         agent.query(ref)
     node.cortex.drain()
     assert metrics.health == "draining"
+
+
+def test_a_handler_with_rules_of_its_own_is_told_apart() -> None:
+    own = HandlerPolicies(concurrency=Fixed(1), queue=Fifo(bound=1))
+    node = Node(policies=Policies(handlers={"kernel": own}), handlers=HandlerAccess({"*": ["echo", "kernel"]}))
+    metrics, value = read(node)
+    agent = node.agent("a")
+    agent.query("e1")
+    for ref in ("runs", "waits"):
+        agent.query(ref, handler="kernel")
+    assert metrics.health == "overloaded", "one full queue is enough"
+    agent.refused("no room", handler="kernel")
+    assert [value(f"synapse_queries_running{{handler={name}}}") for name in ("*", "kernel")] == [1, 1]
+    assert [value(f"synapse_queries_limit{{handler={name}}}") for name in ("*", "kernel")] == [100, 1]
+    assert [value(f"synapse_queue_depth{{handler={name}}}") for name in ("*", "kernel")] == [0, 1]
+    assert value("synapse_rejections_total{handler=kernel,policy=fifo,reason=overloaded}") == 1
+    node.clock.advance(3)
+    node.runner.finish("runs")
+    assert value("synapse_queue_wait_seconds_sum{handler=kernel}") == 3
+    assert value("synapse_queue_wait_seconds_count{handler=*}") == 1
 
 
 def test_what_slow_readers_lose_is_counted_by_policy() -> None:

@@ -88,6 +88,23 @@ def test_a_0_overtakes_waiting_5s(server: LiveServer) -> None:
     assert ended == ["runs", "urgent", *(f"usual-{number}" for number in range(5))]
 
 
+def test_a_handler_gets_slots_of_its_own_and_loses_them_again_while_its_query_runs(server: LiveServer) -> None:
+    own = {"concurrency": {"kind": "fixed", "limit": 1}, "queue": {"kind": "fifo", "bound": 0}}
+    with Phx(f"{server.url}?token={server.token}") as phx:
+        phx.join("cortex:a")
+        in_force = put(server, handlers={"echo": own}, concurrency={"kind": "fixed", "limit": 50})
+        assert in_force["handlers"]["echo"]["concurrency"] == own["concurrency"]
+        assert server.get("/api/policies") == in_force
+        assert ask(phx, "runs", "thoughts=3 delay_ms=100")["status"] == "ok"
+        refused = ask(phx, "no room")
+        assert (refused["status"], refused["response"]["policy"]) == ("error", "fifo")
+        assert server.get("/api/health")["running"] == 1
+        assert put(server, handlers={})["concurrency"] == {"kind": "fixed", "limit": 50}, "the other parts stay"
+        assert ask(phx, "has room")["status"] == "ok"
+        assert phx.wait_ending("has room")[1]["status"] == "success"
+        assert phx.wait_ending("runs")[1]["status"] == "success"
+
+
 @pytest.mark.parametrize(
     ("parts", "named"),
     [
@@ -95,6 +112,9 @@ def test_a_0_overtakes_waiting_5s(server: LiveServer) -> None:
         ({"queue": {"kind": "fifio"}}, "fifo"),
         ({"que": {"kind": "fifo"}}, "queue"),
         ({"timeout": {"kind": "fixed", "seconds": "soon"}}, "timeout.seconds"),
+        ({"handlers": {"kernle": {"concurrency": "fixed"}}}, "handlers.kernle"),
+        ({"handlers": {"echo": {"concurrency": {"kind": "fixed", "limit": 0}}}}, "handlers.echo.concurrency.limit"),
+        ({"handlers": {"echo": {"mailbox": "credit"}}}, "handlers.echo.mailbox"),
     ],
 )
 def test_bad_rules_are_refused_by_name_and_change_nothing(server: LiveServer, parts: Any, named: str) -> None:
