@@ -86,7 +86,10 @@ class Cortex:
         self.bus = events.Bus()
         pubsub = LocalPubSub() if pubsub is None else pubsub  # "is None": an empty table is falsy
         if presence is None:
-            presence = LocalPresence(pubsub, clock.call_later, node, self._presence_changed)
+            # The time of its start tells this life of the node from the one before: a client that outlives a restart
+            # would take a meta with a `phx_ref` that it has seen for the old one.
+            life = f"{node} {epoch + clock.time()!r}"
+            presence = LocalPresence(pubsub, clock.call_later, life, self._presence_changed)
         routes: dict[str, type[Channel]] = {"cortex:*": CortexChannel, ROSTER: RosterChannel, **(channels or {})}
         self.endpoint = Endpoint(clock, routes, pubsub, presence)
         self.presence = AgentPresence(presence)
