@@ -19,9 +19,11 @@ from synapse.client.errors import (
     QueryLost,
     QueryRefused,
     ReplyTimeout,
+    ServerError,
     SynapseError,
 )
 from synapse.client.presence import Roster
+from synapse.client.server import AsyncServer, Server
 from synapse.client.sync import Agent, Query, connect
 from synapse.client.values import Result, Thought
 
@@ -30,6 +32,7 @@ __all__ = [
     "AgentClosed",
     "AsyncAgent",
     "AsyncQuery",
+    "AsyncServer",
     "BufferFull",
     "ConnectError",
     "Disconnected",
@@ -41,6 +44,8 @@ __all__ = [
     "ReplyTimeout",
     "Result",
     "Roster",
+    "Server",
+    "ServerError",
     "SynapseError",
     "Thought",
     "aconnect",

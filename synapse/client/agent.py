@@ -12,6 +12,7 @@ from synapse.client.io import IOThread, io_thread
 from synapse.client.opening import establish, plan
 from synapse.client.presence import Roster
 from synapse.client.retrying import Rule
+from synapse.client.server import AsyncServer
 from synapse.client.ticker import ticking
 from synapse.client.values import Result, Thought
 
@@ -35,7 +36,7 @@ async def aconnect(
     opened = await _over_there(io, establish(io, plans))
     if opened.notice:
         print(opened.notice)
-    return AsyncAgent(opened.connection, io, handler)
+    return AsyncAgent(opened, io, handler)
 
 
 class AsyncAgent(AgentFace):
@@ -106,6 +107,11 @@ class AsyncAgent(AgentFace):
         """
         self._check_open()
         return await _over_there(self._io, self._connection.roster())
+
+    @property
+    def server(self) -> AsyncServer:
+        """The server that it is on: the rules in force, and other ones in their place."""
+        return AsyncServer(self._rules, self._io)
 
     async def close(self) -> None:
         """Leave. Queries without an ending raise `AgentClosed` here, and run on there. May be called again."""

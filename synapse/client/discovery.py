@@ -85,6 +85,13 @@ def find(
     return (Target(target.url, api_key or key, token or target.token),)
 
 
+def jupyter_token(target: Target, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Jupyter's token for a server: what came with its address, or what our parent wrote down if it is that server."""
+    if target.token is not None:
+        return target.token
+    return next((parent.token for parent in _parents(environ) if _same(parent, target)), None)
+
+
 def is_explicit(url: str | None, environ: Mapping[str, str] = os.environ) -> bool:
     """Whether somebody named a server, so that no other may be used instead."""
     return bool(url or environ.get("SYNAPSE_URL"))
@@ -170,6 +177,13 @@ def _parents(environ: Mapping[str, str]) -> list[Target]:
         if not server.sock:  # a server on a Unix socket has no port for us
             return [Target(normalise(server.url).url, token=server.token or None)]
     return []
+
+
+def _same(one: Target, other: Target) -> bool:
+    """Whether two addresses are of one server: this machine has several names."""
+    ours, theirs = urlsplit(one.url), urlsplit(other.url)
+    hosts = ours.hostname == theirs.hostname or (one.is_loopback and other.is_loopback)
+    return hosts and (ours.scheme, ours.port, ours.path) == (theirs.scheme, theirs.port, theirs.path)
 
 
 def _user() -> str:

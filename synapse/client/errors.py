@@ -44,6 +44,26 @@ class ConnectError(SynapseError, ConnectionError):
         self.status = status
 
 
+class ServerError(SynapseError, ConnectionError):
+    """The server's rules could not be read or replaced.
+
+    Attributes
+    ----------
+    url : str
+        Which server.
+    problem : str
+        What happened.
+    status : int or None
+        The HTTP status of the refusal, None if no HTTP answer came.
+    """
+
+    def __init__(self, url: str, problem: str, status: int | None = None) -> None:
+        super().__init__(f"the rules of {url} are out of reach: {problem}. {_rules_hint(status)}")
+        self.url = url
+        self.problem = problem
+        self.status = status
+
+
 class JoinError(SynapseError):
     """The server refused the agent (or the agent's wish to see a topic).
 
@@ -158,6 +178,14 @@ def _connect_hint(status: int | None) -> str:
     if status in (401, 403):
         return "The server refused the handshake: check token=… and the server's allowed origins and hosts"
     return "Check that the server runs (jupyter synapse) and that the address is right"
+
+
+def _rules_hint(status: int | None) -> str:
+    if status in (401, 403):
+        return "They are for who runs the server: pass Jupyter's token, synapse.connect(token=…); a key does not do"
+    if status is None:
+        return "Check that the server runs"
+    return "The server's log says more"
 
 
 def _join_hint(reason: str) -> str:

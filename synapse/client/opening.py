@@ -15,6 +15,7 @@ from synapse.client.discovery import Target
 from synapse.client.errors import ConnectError
 from synapse.client.io import IOThread
 from synapse.client.retrying import Rule, settings_for
+from synapse.client.rules import EmbeddedRules, RestRules, Rules
 from synapse.client.settings import Settings
 from synapse.protocol import RESERVED_AGENTS
 
@@ -41,6 +42,7 @@ class Opened(msgspec.Struct, frozen=True):
     """A joined agent, and a line for the user if something was started for it."""
 
     connection: Connection
+    rules: Rules
     notice: str | None = None
 
 
@@ -83,7 +85,7 @@ async def establish(io: IOThread, plan: Plan) -> Opened:
     why = "no Jupyter server found"
     for target in plan.targets:
         try:
-            return Opened(await _open(io, target, plan))
+            return Opened(await _open(io, target, plan), RestRules(target))
         except ConnectError as error:
             # Nobody named this server: it is our parent, but has no cortex (404) or is going away.
             if plan.explicit or error.status not in (None, 404):
@@ -93,7 +95,7 @@ async def establish(io: IOThread, plan: Plan) -> Opened:
     server = await _start_embedded(io)
     connection = await _open(io, Target(server.url, api_key=server.api_key), plan)
     where = server.url.partition("/cortex")[0]
-    return Opened(connection, f"cortex: embedded at {where} ({why})" if fresh else None)
+    return Opened(connection, EmbeddedRules(server), f"cortex: embedded at {where} ({why})" if fresh else None)
 
 
 async def _open(io: IOThread, target: Target, plan: Plan) -> Connection:

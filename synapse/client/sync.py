@@ -15,6 +15,7 @@ from synapse.client.io import io_thread
 from synapse.client.opening import establish, plan
 from synapse.client.presence import Roster
 from synapse.client.retrying import Rule
+from synapse.client.server import Server
 from synapse.client.values import Result, Thought
 
 
@@ -78,7 +79,7 @@ def connect(
     opened = io.call(establish(io, plans))
     if opened.notice:
         print(opened.notice)
-    return Agent(opened.connection, io, handler)
+    return Agent(opened, io, handler)
 
 
 class Agent(AgentFace):
@@ -159,6 +160,11 @@ class Agent(AgentFace):
         """
         self._check_open()
         return self._io.call(self._connection.roster())
+
+    @property
+    def server(self) -> Server:
+        """The server that it is on: the rules in force, and other ones in their place."""
+        return Server(self._rules, self._io)
 
     def close(self) -> None:
         """Leave. Queries without an ending raise `AgentClosed` here, and run on there. May be called again."""

@@ -21,7 +21,8 @@ from synapse import Agent, Result, Thought
 from synapse.client import opening
 from synapse.client.connection import Connection
 from synapse.client.io import io_thread
-from synapse.client.opening import Plan
+from synapse.client.opening import Opened, Plan
+from synapse.client.rules import RestRules
 from synapse.client.settings import Backoff, Settings
 from tests.client.fake import PATIENCE, FakeCortex
 
@@ -35,12 +36,12 @@ def agent(cortex: FakeCortex) -> Iterator[Agent]:
 def hurried(cortex: FakeCortex, **settings: Any) -> Agent:
     """An agent with other settings than a user's: patience that a test can wait out."""
 
-    async def open_it() -> Connection:
+    async def open_it() -> Opened:
         io = io_thread()
         target = synapse.client.discovery.normalise(cortex.url)
         connection = Connection(io, target, "ada", Settings(reconnect=Backoff(base=0.01, cap=0.01), **settings))
         await connection.open(PATIENCE)
-        return connection
+        return Opened(connection, RestRules(target))
 
     return Agent(io_thread().call(open_it()), io_thread(), None)
 
