@@ -51,6 +51,7 @@ class Connection:
         self._alarm: asyncio.TimerHandle | None = None
         self._joined: asyncio.Future[None] = self._loop.create_future()
         self._http_status: int | None = None
+        self._retry_after: float | None = None  # s, as the last refused handshake said
         self._streams: dict[str, Stream] = {}
         self._replies: dict[int, asyncio.Future[news.Reply]] = {}
         self._roster_waiters: list[asyncio.Future[None]] = []
@@ -158,10 +159,11 @@ class Connection:
         self._session.received(data, binary, self._loop.time())
         self._flush()
 
-    def link_lost(self, code: int, reason: str, status: int | None) -> None:
+    def link_lost(self, code: int, reason: str, status: int | None, retry_after: float | None) -> None:
         self._link = None
         self._http_status = status
-        self._session.disconnected(self._loop.time(), code, reason)
+        self._retry_after = retry_after
+        self._session.disconnected(self._loop.time(), code, reason, retry_after or 0.0)
         self._flush()
 
     # inside
@@ -203,7 +205,15 @@ class Connection:
         stream = self._streams.pop(event.ref)
         stream.attempts = event.attempts
         stream.fail(
-            QueryRefused(error.reason, retry_after, error.policy, error.field, error.handlers, attempts=event.attempts)
+            QueryRefused(
+                error.reason,
+                retry_after,
+                error.policy,
+                error.field,
+                error.handlers,
+                attempts=event.attempts,
+                limit=error.limit,
+            )
         )
 
     def _postponed(self, event: news.Postponed) -> None:
@@ -227,7 +237,8 @@ class Connection:
             _settle(self._joined, None)
 
     def _join_refused(self, event: news.JoinRefused) -> None:
-        error = JoinError(event.topic, event.reason)
+        retry_after = None if event.retry_after_ms is None else event.retry_after_ms / 1e3
+        error = JoinError(event.topic, event.reason, event.policy, retry_after)
         if event.topic == ROSTER:
             self._roster_news(error)
         elif not self._joined.done():
@@ -238,7 +249,7 @@ class Connection:
     def _dropped(self, event: news.Dropped) -> None:
         if not self._joined.done():
             problem = event.reason or f"closed with code {event.code}"
-            self._joined.set_exception(ConnectError(self.url, problem, self._http_status))
+            self._joined.set_exception(ConnectError(self.url, problem, self._http_status, self._retry_after))
 
     def _presence_changed(self, event: news.PresenceChanged) -> None:
         if event.topic == ROSTER:

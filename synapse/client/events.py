@@ -29,11 +29,13 @@ class Joined(msgspec.Struct, frozen=True):
 
 
 class JoinRefused(msgspec.Struct, frozen=True):
-    """The server did not let us in. If `final`, the session has given up."""
+    """The server did not let us in, perhaps by a rule, and for some time. If `final`, the session has given up."""
 
     topic: str
     reason: str
     final: bool
+    policy: str | None = None
+    retry_after_ms: int | None = None
 
 
 class Dropped(msgspec.Struct, frozen=True):

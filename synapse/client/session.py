@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from synapse.client.channel import Channel, Push
+from synapse.client.channel import Channel, Push, error_of
 from synapse.client.errors import AgentClosed, BufferFull
 from synapse.client.events import (
     Accepted,
@@ -38,7 +38,7 @@ from synapse.client.events import (
     Thinking,
 )
 from synapse.client.presence import Presence, Roster
-from synapse.client.reading import Resumed, read, read_error, read_resumed
+from synapse.client.reading import Resumed, read, read_resumed
 from synapse.client.retrying import Retries, Tries
 from synapse.client.settings import Settings
 from synapse.client.socket import Socket
@@ -48,7 +48,9 @@ from synapse.protocol import ROSTER, Encoded, Error, InvalidMessage
 from synapse.protocol import messages as wire
 
 TOO_BIG = 1009  # close code, RFC 6455 section 7.4.1
-HOPELESS = frozenset({"unauthorized", "api_key required"})  # a retry with the same credentials cannot help
+HOPELESS = frozenset(
+    {"unauthorized", "api_key required", "token not accepted"}
+)  # a retry with the same credentials cannot help
 
 
 class _Query:
@@ -172,11 +174,11 @@ class Session:
         """A message came in."""
         self._socket.received(data, binary, now)
 
-    def disconnected(self, now: float, code: int = 1006, reason: str = "") -> None:
-        """The WebSocket closed, or could not be opened."""
+    def disconnected(self, now: float, code: int = 1006, reason: str = "", retry_after: float = 0.0) -> None:
+        """The WebSocket closed, or could not be opened; the server may have said after how many s to come again."""
         if code == TOO_BIG:
             self._too_big(now)
-        self._socket.disconnected(now, code, reason)
+        self._socket.disconnected(now, code, reason, retry_after)
 
     def tick(self, now: float) -> None:
         """Time passed."""
@@ -282,15 +284,14 @@ class Session:
                 self._resume(resumed, now)
         self._events.append(Joined(channel.topic, response))
 
-    def refused(self, channel: Channel, reason: str, now: float) -> None:
-        if channel is not self._channel:
-            self._events.append(JoinRefused(channel.topic, reason, final=True))
+    def refused(self, channel: Channel, error: Error, now: float) -> None:
+        own = channel is self._channel
+        final = not own or not self._ever_joined or error.reason in HOPELESS
+        self._events.append(JoinRefused(channel.topic, error.reason, final, error.policy, error.retry_after_ms))
+        if not own:
             self.unwatch(channel.topic, now)
-            return
-        final = not self._ever_joined or reason in HOPELESS
-        self._events.append(JoinRefused(channel.topic, reason, final))
-        if final:
-            self.leave(now, f"join refused: {reason}")
+        elif final:
+            self.leave(now, f"join refused: {error.reason}")
 
     def dropped(self, channel: Channel, now: float) -> None:
         if channel is not self._channel:
@@ -385,7 +386,7 @@ class Session:
         if reply.status == "ok":
             self._accept(query, now)
         elif reply.status == "error":
-            self._query_refused(query, read_error(reply.response), now)
+            self._query_refused(query, error_of(reply.response), now)
         elif reply.status == "timeout":
             self._retries.failed(now)
             self._lose(query, "no reply", f"no reply within {self.settings.reply:g} s")

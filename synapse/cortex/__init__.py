@@ -7,6 +7,7 @@ virtual clock in tests, and in a simulation.
 
 from synapse.cortex.absence import Absences
 from synapse.cortex.access import Authorizer, Denial, Grant, HandlerAccess, OpenDoor, matches
+from synapse.cortex.admission import Admission
 from synapse.cortex.channel import AuthorizedChannel, CortexChannel, RosterChannel
 from synapse.cortex.connections import Connection, ConnectionManager
 from synapse.cortex.cortex import Cortex
@@ -22,6 +23,7 @@ from synapse.cortex.socket import CortexSocket
 __all__ = [
     "ALL_OTHERS",
     "Absences",
+    "Admission",
     "AgentPresence",
     "AuthorizedChannel",
     "Authorizer",

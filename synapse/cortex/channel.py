@@ -6,10 +6,12 @@ back through PubSub, to every connection of that agent.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any, cast
 
 from synapse.channels import Channel, MessageRef, Reply, Stop, error, ok
 from synapse.cortex.access import Denial, Grant
+from synapse.cortex.admission import Seat
 from synapse.cortex.connections import Connection
 from synapse.cortex.job import Job
 from synapse.cortex.replay import Missed
@@ -25,6 +27,7 @@ class AuthorizedChannel(Channel):
     """A channel of the cortex: its join needs a grant."""
 
     grant: Grant
+    _seat: Seat | None = None  # from the join on that counts
 
     @property
     def connection(self) -> CortexSocket:
@@ -47,7 +50,24 @@ class AuthorizedChannel(Channel):
             self.cortex.refused(self.topic, self.connection, answer.reason)
             return error(answer.reason)
         self.grant = answer
+        refusal = self.cortex.admission.may_join(self._seat_wanted())
+        if refusal is not None:
+            self.cortex.refused(self.topic, self.connection, refusal.reason, refusal.policy, refusal.retry_after)
+            return _refused(refusal)
         return ok()
+
+    def joined(self) -> None:
+        self._seat = self._seat_wanted()
+        self.cortex.admission.join(self._seat)
+
+    def terminate(self, reason: str) -> None:  # noqa: ARG002
+        if self._seat is not None:
+            self.cortex.admission.leave(self._seat)
+            self._seat = None
+
+    def _seat_wanted(self) -> Seat:
+        """Whose seat a join would take: that of an onlooker, unless a subclass says otherwise."""
+        return Seat(self.connection, self.grant.key, None)
 
 
 class CortexChannel(AuthorizedChannel):
@@ -84,7 +104,11 @@ class CortexChannel(AuthorizedChannel):
                 gaps[ref] = job.thoughts + 1
         return {"resume": {"kept": missed.kept, "unknown": unknown, "gaps": gaps}}
 
+    def _seat_wanted(self) -> Seat:
+        return Seat(self.connection, self.grant.key, self.agent)
+
     def joined(self) -> None:
+        super().joined()
         cortex = self.cortex
         now = cortex.unix_time()
         cortex.arrived(self, Connection(self.connection.id, self.agent, self.grant.key, now))
@@ -101,6 +125,7 @@ class CortexChannel(AuthorizedChannel):
         self.push("presence_state", self.socket.endpoint.presence.list(self.topic))
 
     def terminate(self, reason: str) -> None:
+        super().terminate(reason)
         self.cortex.presence.untrack(self.agent, self)
         self.cortex.departed(self, reason)
 
@@ -169,6 +194,7 @@ class RosterChannel(AuthorizedChannel):
     """``cortex:presence``: who is here, of all agents. Read-only; a member does not itself appear."""
 
     def joined(self) -> None:
+        super().joined()
         self.push("presence_state", self.cortex.presence.list())
 
 
@@ -187,5 +213,5 @@ def _invalid(problem: InvalidMessage) -> Reply:
 def _refused(refusal: Refusal) -> Reply:
     more: dict[str, Any] = {"policy": refusal.policy}
     if refusal.retry_after is not None:
-        more["retry_after_ms"] = max(1, round(refusal.retry_after * 1000))
+        more["retry_after_ms"] = max(1, ceil(refusal.retry_after * 1000))  # or who comes then comes too early
     return error(refusal.reason, **more)

@@ -15,6 +15,7 @@ from typing import Any
 from synapse.channels import Channel, Endpoint, LocalPresence, LocalPubSub, Message, Presence, PubSub, Transport
 from synapse.cortex.absence import Absences
 from synapse.cortex.access import Authorizer, HandlerAccess, OpenDoor
+from synapse.cortex.admission import Admission
 from synapse.cortex.channel import CortexChannel, RosterChannel
 from synapse.cortex.connections import Connection, ConnectionManager
 from synapse.cortex.interrupts import InterruptManager
@@ -58,6 +59,8 @@ class Cortex:
         the reason ``agent_gone``.
     grace
         How long (s) the stream of an agent without a connection is kept, for it to resume.
+    max_message
+        The largest message that is read, in bytes. A larger one is answered with an error.
     node
         This node's name in events.
     """
@@ -76,6 +79,7 @@ class Cortex:
         presence: Presence | None = None,
         linger: float = 30.0,
         grace: float = 30.0,
+        max_message: int = 2**20,
         node: str = "local",
     ) -> None:
         self.clock = clock
@@ -91,11 +95,13 @@ class Cortex:
             life = f"{node} {epoch + clock.time()!r}"
             presence = LocalPresence(pubsub, clock.call_later, life, self._presence_changed)
         routes: dict[str, type[Channel]] = {"cortex:*": CortexChannel, ROSTER: RosterChannel, **(channels or {})}
-        self.endpoint = Endpoint(clock, routes, pubsub, presence)
+        policies = policies or Policies()
+        self.endpoint = Endpoint(clock, routes, pubsub, presence, policies.connections.channels, max_message)
+        self.admission = Admission(clock, policies.connections)
         self.presence = AgentPresence(presence)
         self.connections = ConnectionManager()
         self.router = MessageRouter(pubsub)
-        self.schedulers = Schedulers(clock, runner, self, policies or Policies(), self.bus, node)
+        self.schedulers = Schedulers(clock, runner, self, policies, self.bus, node)
         self.interrupts = InterruptManager(self.schedulers.interrupt)
         self.sockets: dict[int, CortexSocket] = {}
         self.slow: set[CortexSocket] = set()  # those that writers should wait for
@@ -115,6 +121,7 @@ class Cortex:
         number = next(self._numbers)
         socket = CortexSocket(self, number, serializer, transport, identity)
         self.sockets[number] = socket
+        self.admission.enter()
         if self.bus.listeners:
             self.bus.emit(events.Connected(self.clock.time(), self.node, number))
         return socket
@@ -122,6 +129,8 @@ class Cortex:
     def replace(self, policies: Policies) -> None:
         """Go on under other rules; nothing in flight is lost. A new mailbox policy is for new connections."""
         self.schedulers.replace(policies)
+        self.admission.replace(policies.connections)
+        self.endpoint.max_channels = policies.connections.channels
 
     @property
     def policies(self) -> Policies:
@@ -194,23 +203,35 @@ class Cortex:
     def disconnected(self, socket: CortexSocket, reason: str) -> None:
         """A connection has ended."""
         self.slow.discard(socket)
-        if self.sockets.pop(socket.id, None) is not None and self.bus.listeners:
+        if self.sockets.pop(socket.id, None) is None:
+            return
+        self.admission.release()
+        if self.bus.listeners:
             self.bus.emit(events.Disconnected(self.clock.time(), self.node, socket.id, reason))
 
-    def refused(self, topic: str, socket: CortexSocket, reason: str) -> None:
+    def refused(
+        self, topic: str, socket: CortexSocket, reason: str, policy: str = "", retry_after: float | None = None
+    ) -> None:
         """A join was refused: one line in the audit log."""
+        rule = f" policy={policy!r}" if policy else ""
         audit.warning(
-            "join refused: topic=%r connection=%d identity=%r reason=%r", topic, socket.id, socket.identity, reason
-        )
+            "join refused: topic=%r connection=%d identity=%r reason=%r%s",
+            topic, socket.id, socket.identity, reason, rule,
+        )  # fmt: skip
+        self.emit_refused("join", topic, reason, policy, retry_after)
+
+    def emit_refused(
+        self, what: str, topic: str, reason: str, policy: str = "", retry_after: float | None = None
+    ) -> None:
+        """A ``connection``, a ``join`` or a ``message`` was refused."""
+        if self.bus.listeners:
+            self.bus.emit(events.Refused(self.clock.time(), self.node, what, topic, reason, policy, retry_after))
 
     def emit_dropped(self, socket: CortexSocket, messages: int, size: int) -> None:
-        """A slow reader has lost messages."""
+        """A slow reader has lost messages, by its own mailbox's policy, which may not be today's."""
         if self.bus.listeners:
-            self.bus.emit(
-                events.Dropped(
-                    self.clock.time(), self.node, socket.id, messages, size, kind_of(type(self.policies.mailbox))
-                )
-            )
+            kind = kind_of(type(socket.mailbox_policy))
+            self.bus.emit(events.Dropped(self.clock.time(), self.node, socket.id, messages, size, kind))
 
     # For handlers that write faster than is read
 

@@ -94,7 +94,11 @@ class SynapseApp(ExtensionApp):
         45.0,
         help="Seconds without a byte from a client after which it is disconnected. 60 is a good value in production.",
     ).tag(config=True)
-    max_message_bytes = Integer(2**20, help="The largest message a client may send, in bytes.").tag(config=True)
+    max_message_bytes = Integer(
+        2**20,
+        help="""The largest message that is read, in bytes. A larger one is answered with `payload_too_large`; more than
+        four times that closes the connection.""",
+    ).tag(config=True)
     compression = Bool(
         False, help="Offer permessage-deflate (without context takeover: about 1 KiB a connection)."
     ).tag(config=True)

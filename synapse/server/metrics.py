@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from synapse.cortex import ALL_OTHERS, Cortex, Scheduler
-from synapse.telemetry import STATUSES, Dropped, Finished, PresenceChanged, Rejected, Started
+from synapse.telemetry import STATUSES, Dropped, Finished, PresenceChanged, Refused, Rejected, Started
 from synapse.telemetry.table import RESULTS
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Metrics:
         self._started_at = cortex.clock.time()
         self._queries: Tally = Counter({(status,): 0 for status in STATUSES})
         self._rejections: Tally = Counter()
+        self._refusals: Tally = Counter()
         self._dropped_messages: Tally = Counter()
         self._dropped_bytes: Tally = Counter()
         self._presence: Tally = Counter({("join",): 0, ("leave",): 0})
@@ -83,6 +84,7 @@ class Metrics:
             Started: self._note_started,
             Finished: self._note_finished,
             Rejected: self._note_rejected,
+            Refused: self._note_refused,
             Dropped: self._note_dropped,
             PresenceChanged: self._note_presence,
         }
@@ -136,6 +138,9 @@ class Metrics:
         self._rejections[self._cortex.schedulers.name_of(event.handler), event.reason, event.policy] += 1
         if event.reason == "overloaded":
             self._overloaded_at = event.at
+
+    def _note_refused(self, event: Refused) -> None:
+        self._refusals[event.what, event.reason, event.policy] += 1
 
     def _note_dropped(self, event: Dropped) -> None:
         self._dropped_messages[event.policy,] += event.messages
@@ -192,6 +197,14 @@ class Metrics:
         )  # fmt: skip
         yield _counter("synapse_queries_total", "Queries by how they ended.", self._queries, "status")
         yield _counter("synapse_rejections_total", "Refused queries.", self._rejections, "handler", "reason", "policy")
+        yield _counter(
+            "synapse_refusals_total", "Refused connections, joins and messages.",
+            self._refusals, "what", "reason", "policy",
+        )  # fmt: skip
+        waiting = [messages for socket in cortex.sockets.values() if (messages := socket.waiting)[0]]
+        yield _gauge("synapse_mailboxes", "Connections whose reader lags.", len(waiting))
+        yield _gauge("synapse_mailbox_depth", "Messages that wait for readers.", sum(one[0] for one in waiting))
+        yield _gauge("synapse_mailbox_bytes", "Bytes that wait for readers.", sum(one[1] for one in waiting))
         yield _counter(
             "synapse_mailbox_dropped_messages_total", "Messages that slow readers have lost.",
             self._dropped_messages, "policy",

@@ -31,6 +31,9 @@ from synapse.telemetry import Event, Finished
 
 log = logging.getLogger(__name__)
 
+CLOSE_FACTOR = 4
+"""Times `Settings.max_message_bytes`: a message so large closes its connection (1009) before it has been received."""
+
 SERVICE_RESTART = 1012  # the close code of a graceful stop, as Phoenix's
 
 
@@ -42,7 +45,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     idle_timeout
         Seconds without a byte from a client after which it is disconnected.
     max_message_bytes
-        The largest message a client may send.
+        The largest message that is read. A larger one is answered with an error, up to `CLOSE_FACTOR` times that;
+        beyond, the connection is closed.
     compression
         Whether permessage-deflate is offered, always without context takeover.
     linger
@@ -134,6 +138,7 @@ class Service:
             channels=channels,
             linger=self.settings.linger,
             grace=self.settings.resume_grace,
+            max_message=self.settings.max_message_bytes,
             node=node,
         )
         self.runner.bind(self.cortex)
@@ -173,7 +178,7 @@ class Service:
 
     def connect(self, agreed: ServerProtocol, serializer: Serializer, identity: Identity | Bearer | None) -> WebSocket:
         """Make the WebSocket of a connection whose handshake has agreed on extensions; a carrier feeds it."""
-        protocol = ServerProtocol(state=State.OPEN, max_size=self.settings.max_message_bytes)
+        protocol = ServerProtocol(state=State.OPEN, max_size=CLOSE_FACTOR * self.settings.max_message_bytes)
         protocol.extensions = agreed.extensions
         websocket = WebSocket(protocol, self.loop, self.settings.idle_timeout, self._lost)
         websocket.socket = self.cortex.connect(serializer, websocket, identity)

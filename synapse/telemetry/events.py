@@ -72,6 +72,19 @@ class Rejected(Event, frozen=True, gc=False):
     handler: str = ""
 
 
+class Refused(Event, frozen=True, gc=False):
+    """Something other than a query was refused. `what` is ``connection``, ``join`` or ``message``.
+
+    `policy` is empty where it was no rule that refused but a want of credentials. `retry_after` is in s.
+    """
+
+    what: str
+    topic: str
+    reason: str
+    policy: str
+    retry_after: float | None
+
+
 class Admitted(Event, frozen=True, gc=False):
     """A query was accepted: it runs or waits now, and will have exactly one ending."""
 

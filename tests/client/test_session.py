@@ -124,6 +124,13 @@ class TestJoin:
         ]
         assert bench.session.next_deadline is None
 
+    def test_a_rule_that_refuses_is_named_with_its_word_of_when(self, bench: Bench) -> None:
+        refusal = {"reason": "too_many_connections", "policy": "connections.per_agent", "retry_after_ms": 5000}
+        bench.reply(bench.connect(), refusal, "error")
+        assert bench.said(ev.JoinRefused) == [
+            ev.JoinRefused(TOPIC, "too_many_connections", True, "connections.per_agent", 5000)
+        ]
+
     def test_a_refusal_without_join_ref_counts(self, bench: Bench) -> None:
         """Phoenix answers "unmatched topic" with a null join_ref."""
         bench.connect()
@@ -429,6 +436,25 @@ class TestReconnection:
         assert (refused.ref, refused.error.reason, refused.error.field) == ("big", "payload_too_large", "q")
         joined.after(0.5)
         assert joined.connect()[4]["resume"] == {"small": 0}
+
+    def test_a_server_that_is_full_is_not_asked_again_sooner_than_it_says(self, joined: Bench) -> None:
+        joined.session.disconnected(joined.now, 1006, "HTTP status 503", 5.0)
+        assert joined.said(ev.Dropped)[0].retry_in == 5.0
+        joined.after(4.9)
+        assert joined.said(ev.OpenSocket) == []
+        joined.after(0.1)
+        assert joined.said(ev.OpenSocket) == [ev.OpenSocket()]
+
+    def test_nor_is_a_join_that_it_refused_for_now(self, joined: Bench) -> None:
+        joined.drop()
+        joined.after(0.5)
+        refusal = {"reason": "too_many_connections", "policy": "connections.per_agent", "retry_after_ms": 5000}
+        joined.reply(joined.connect(), refusal, "error")
+        assert [event.final for event in joined.said(ev.JoinRefused)] == [False]
+        joined.after(4.9)
+        assert joined.sent() == []
+        joined.after(0.1)
+        assert [frame[3] for frame in joined.sent()] == ["phx_join"]
 
     def test_rejoins_with_a_new_join_ref(self, joined: Bench) -> None:
         joined.drop()

@@ -17,13 +17,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from synapse.cortex import HandlerAccess, OpenDoor
-from synapse.policies import Fifo, Fixed, HandlerPolicies, Policies
+from synapse.policies import Connections, DropNewest, DropOldest, Fifo, Fixed, HandlerPolicies, Policies
 from synapse.server.metrics import LAG_EVERY, NEARLY_FULL, OVERLOAD_MEMORY, Metrics
 from synapse.server.service import Service
 from synapse.telemetry import Dropped
 from tests.support.lean import LEAN
 from tests.support.node import Node
 from tests.support.phx import Phx
+from tests.support.rest import put
 from tests.support.server import LiveServer, live_server
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -59,13 +60,6 @@ def samples(text: str) -> Samples:
             labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
             found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
     return found
-
-
-def put(server: LiveServer, **parts: Any) -> None:
-    """Replace some of the rules."""
-    request = urllib.request.Request(f"{server.http}/api/policies", data=json.dumps(parts).encode(), method="PUT")
-    request.add_header("Authorization", f"token {server.token}")
-    urllib.request.urlopen(request, timeout=10).close()
 
 
 def ask(phx: Phx, ref: str, q: str = "thoughts=1", **more: Any) -> str:
@@ -295,6 +289,37 @@ def test_what_slow_readers_lose_is_counted_by_policy() -> None:
         node.cortex.bus.emit(Dropped(0.0, "local", 1, messages, size, "drop-oldest"))
     assert value("synapse_mailbox_dropped_messages_total{policy=drop-oldest}") == 3
     assert value("synapse_mailbox_dropped_bytes_total{policy=drop-oldest}") == 350
+
+
+def test_what_was_lost_is_charged_to_the_policy_that_dropped_it_also_after_a_replacement() -> None:
+    node = Node(policies=Policies(mailbox=DropOldest(messages=1)))
+    _, value = read(node)
+    agent = node.agent("a")
+    agent.query("q")
+    node.cortex.replace(Policies(mailbox=DropNewest(messages=1)))
+    agent.peer.transport.writable = False
+    for number in range(4):
+        node.runner.think("q", number)
+        node.settle()
+    dropped = value("synapse_mailbox_dropped_messages_total{policy=drop-oldest}")
+    assert dropped == 3
+    assert [value(f"synapse_mailbox{name}") for name in ("es", "_depth")] == [1, 1]
+    assert value("synapse_mailbox_bytes") > 0
+    agent.peer.transport.writable = True
+    agent.peer.socket.flush()
+    assert [value(f"synapse_mailbox{name}") for name in ("es", "_depth", "_bytes")] == [0, 0, 0]
+
+
+def test_refusals_that_are_no_queries_are_counted_by_what_was_refused() -> None:
+    node = Node(policies=Policies(connections=Connections(per_agent=1)), max_message=1000)
+    _, value = read(node)
+    agent = node.agent("a")
+    agent.refused("large", q="x" * 1000)
+    node.peer().ask("cortex:a", "phx_join")
+    join = "{policy=connections.per_agent,reason=too_many_connections,what=join}"
+    message = "{policy=max_message_bytes,reason=payload_too_large,what=message}"
+    assert [value(f"synapse_refusals_total{labels}") for labels in (join, message)] == [1, 1]
+    assert value("synapse_queries_total{status=rejected}") == 0
 
 
 def test_latencies_fall_into_their_buckets() -> None:

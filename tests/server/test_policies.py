@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.support.lean import LEAN
 from tests.support.phx import Phx
+from tests.support.rest import put
 from tests.support.server import LiveServer, live_server
 
 KEY = {"api_key": "test-key"}
@@ -21,14 +21,6 @@ KEY = {"api_key": "test-key"}
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     with live_server(tmp_path_factory.mktemp("policies"), config=LEAN) as running:
         yield running
-
-
-def put(server: LiveServer, **parts: Any) -> Any:
-    """Replace some of the rules. Returns all that are in force then."""
-    request = urllib.request.Request(f"{server.http}/api/policies", data=json.dumps(parts).encode(), method="PUT")
-    request.add_header("Authorization", f"token {server.token}")
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return json.load(answer)
 
 
 def ask(phx: Phx, ref: str, q: str = "thoughts=1", **more: Any) -> dict[str, Any]:

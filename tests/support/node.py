@@ -70,6 +70,7 @@ class Node(Host):
             "interrupts": len(cortex.interrupts),
             "agents": cortex.connections.count(),
             "sockets": len(cortex.sockets),
+            "places": cortex.admission.held,
             "topics": len(cast("Sized", endpoint.pubsub)),
             "presences": len(cast("Sized", endpoint.presence)),
         }
