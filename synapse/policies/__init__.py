@@ -68,6 +68,7 @@ from synapse.policies.retry import (
     Retry,
     RetryBudget,
     RetryPolicy,
+    Table,
 )
 from synapse.policies.timeout import (
     AdaptiveTimeout,
@@ -154,6 +155,7 @@ __all__ = [
     "RoundRobin",
     "SlidingCounter",
     "SlidingLog",
+    "Table",
     "Timeout",
     "TimeoutPolicy",
     "TokenBucket",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from synapse.policies import Decorrelated, EqualJitter, Exponential, FullJitter, NoRetry, PolicyError
+from synapse.policies import Decorrelated, EqualJitter, Exponential, FullJitter, NoRetry, PolicyError, Table
 
 BACKOFFS: list[Any] = [
     kind(base=0.1, most=5.0, tries=20) for kind in (Exponential, EqualJitter, FullJitter, Decorrelated)
@@ -22,13 +22,13 @@ def test_no_retry_gives_up_at_once() -> None:
     assert NoRetry().start(0.0).next_delay(1, 0.0, 0.5) is None
 
 
-@pytest.mark.parametrize("kind", [Exponential, EqualJitter, FullJitter, Decorrelated])
+@pytest.mark.parametrize("kind", [Exponential, EqualJitter, FullJitter, Decorrelated, Table])
 def test_there_are_as_many_tries_as_it_says(kind: Any) -> None:
     state = kind(tries=4).start(0.0)
     assert [state.next_delay(attempt, 0.0, 0.5) is None for attempt in range(1, 7)] == [False] * 3 + [True] * 3
 
 
-@pytest.mark.parametrize("kind", [Exponential, EqualJitter, FullJitter, Decorrelated])
+@pytest.mark.parametrize("kind", [Exponential, EqualJitter, FullJitter, Decorrelated, Table])
 def test_one_try_is_no_retry(kind: Any) -> None:
     assert kind(tries=1).start(0.0).next_delay(1, 0.0, 0.5) is None
 
@@ -81,6 +81,37 @@ def test_a_decorrelated_wait_forgets_the_last_query() -> None:
 def test_a_base_above_the_longest_wait_is_refused(kind: Any) -> None:
     with pytest.raises(PolicyError, match="base: must be at most `most`, 1 s; not 2"):
         kind(base=2, most=1)
+
+
+def test_a_table_is_read_to_its_end_and_then_the_last_entry_holds_for_ever() -> None:
+    state = Table((0.5, 1, 2)).start(0.0)
+    assert [state.next_delay(attempt, 0.0, 0.9) for attempt in (1, 2, 3, 4, 10**6)] == [0.5, 1.0, 2.0, 2.0, 2.0]
+
+
+def test_a_table_is_phoenixs_own_unless_another_is_given() -> None:
+    state = Table().start(0.0)
+    waits = [state.next_delay(attempt, 0.0, 0.0) for attempt in range(1, 12)]
+    assert waits == [0.01, 0.05, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 5.0]
+
+
+@given(jitter=st.floats(0, 1), u=lots)
+def test_a_table_with_jitter_is_spread_evenly_about_its_entries(jitter: float, u: float) -> None:
+    wait = Table((4,), jitter).start(0.0).next_delay(1, 0.0, u)
+    assert wait == pytest.approx(4 * (1 - jitter) + u * 8 * jitter)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"delays": ()}, "delays: must be a list of at least 1"),
+        ({"delays": (1, -1)}, r"delays\[1\]: must be a number >= 0 and <= 1e\+09, in s; not -1"),
+        ({"jitter": 1.5}, "jitter: must be a number >= 0"),
+        ({"tries": 0}, "tries: must be a whole number >= 1"),
+    ],
+)
+def test_a_table_that_makes_no_sense_is_refused(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(PolicyError, match=words):
+        Table(**fields)
 
 
 def test_jitter_needs_fewer_calls_than_plain_backoff() -> None:
