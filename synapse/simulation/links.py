@@ -21,11 +21,10 @@ class Links:
     ----------
     env
         The clock.
-    uniforms
-        The links' own stream of random numbers from [0, 1). A message takes one for its latency, and another before
-        that if there is loss.
     latency
-        The quantile function of the time a message takes, in s: from a number in [0, 1) to seconds. One for all.
+        The stream of the times that messages take, in s: ``variates.stream("links", law).__next__``, say.
+    uniforms
+        The stream of random numbers from [0, 1) that losses are decided by. None is taken if there is no loss.
     loss
         The probability that a message is lost.
 
@@ -50,15 +49,15 @@ class Links:
     def __init__(
         self,
         env: Environment,
+        latency: Callable[[], float],
         uniforms: Callable[[], float],
-        latency: Callable[[float], float] = lambda u: 0.001,  # noqa: ARG005
         loss: float = 0.0,
     ) -> None:
         if not 0.0 <= loss <= 1.0:
             raise ValueError(f"loss must be a probability, from 0 to 1; not {loss}")
         self._env = env
-        self._uniforms = uniforms
         self._latency = latency
+        self._uniforms = uniforms
         self._loss = loss
         self._ports: dict[int, Callable[[Any], object]] = {}
         self._parts: dict[int, int] | None = None  # which part of a split network each node is in
@@ -124,7 +123,7 @@ class Links:
 
     def _delay(self, way: tuple[int, int]) -> float:
         """A latency, or what it takes not to overtake the message before."""
-        now, delay = self._env.time(), self._latency(self._uniforms())
+        now, delay = self._env.time(), self._latency()
         before = self._arrivals.get(way, now)
         if now + delay < before:
             delay = before - now

@@ -16,9 +16,9 @@ from synapse.simulation.links import Links
 class Net:
     """Links between nodes that note what they get, and when."""
 
-    def __init__(self, nodes: int = 4, seed: int = 1, **how: Any) -> None:
+    def __init__(self, nodes: int = 4, seed: int = 1, latency: Any = lambda: 0.001, loss: float = 0.0) -> None:
         self.env = Environment()
-        self.links = Links(self.env, Random(seed).random, **how)
+        self.links = Links(self.env, latency, Random(seed).random, loss)
         self.got: dict[int, list[tuple[float, Any]]] = {}
         for node in range(nodes):
             self.attach(node)
@@ -32,7 +32,7 @@ class Net:
 
 
 def test_a_message_arrives_after_its_latency() -> None:
-    net = Net(latency=lambda u: 0.25)
+    net = Net(latency=lambda: 0.25)
     net.links.send(0, 1, "a")
     net.env.run(None)
     assert net.got == {0: [], 1: [(0.25, "a")], 2: [], 3: []}
@@ -49,7 +49,8 @@ def test_a_broadcast_reaches_all_others() -> None:
 
 @given(seed=st.integers(0, 999), gaps=st.lists(st.floats(0, 2), max_size=30))
 def test_messages_of_one_node_to_another_never_overtake(seed: int, gaps: list[float]) -> None:
-    net = Net(seed=seed, latency=lambda u: 5 * u)
+    uniform = Random(seed).random
+    net = Net(latency=lambda: 5 * uniform())
     for number, gap in enumerate(gaps):
         net.env.run(net.env.time() + gap + 0.001)
         net.links.send(0, 1, number)
@@ -82,7 +83,7 @@ class TestSplit:
         assert not net.links.connected(0, 5)
 
     def test_what_is_under_way_is_cut_off(self) -> None:
-        net = Net(latency=lambda u: 1.0)
+        net = Net(latency=lambda: 1.0)
         net.links.send(0, 1, "a")
         net.env.run(0.5)
         net.links.split([(0,)])
@@ -113,7 +114,7 @@ class TestAbsent:
         assert (net.links.absent, net.links.delivered) == (1, 2)
 
     def test_what_was_under_way_to_it_is_not_for_the_one_that_comes_after_it(self) -> None:
-        net = Net(latency=lambda u: 1.0)
+        net = Net(latency=lambda: 1.0)
         net.links.send(0, 1, "a")
         net.env.run(0.5)
         net.links.detach(1)

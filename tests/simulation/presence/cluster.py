@@ -25,7 +25,8 @@ class Cluster:
         policy: Replication | None = None, settle: float = 40.0,
     ) -> None:  # fmt: skip
         self.env = Environment()
-        self.links = Links(self.env, Random(f"{seed} links").random, lambda u: LATENCY * u, loss)
+        uniform = Random(f"{seed} links").random
+        self.links = Links(self.env, lambda: LATENCY * uniform(), Random(f"{seed} loss").random, loss)
         self.roster = Roster(self.env, self.links, nodes, Random(f"{seed} roster").random, policy)
         self.convergence = self.roster.convergence
         self.nodes = range(nodes)

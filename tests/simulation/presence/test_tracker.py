@@ -21,7 +21,7 @@ class Bench:
 
     def __init__(self, policy: Replication | None = None) -> None:
         self.env = Environment()
-        self.links = Links(self.env, Random(1).random, lambda u: 0.0)
+        self.links = Links(self.env, lambda: 0.0, Random(1).random)
         self.heard: list[tuple[float, Any]] = []
         self.links.attach(1, lambda message: self.heard.append((self.env.time(), message)))
         convergence = Convergence(self.env, 2)
@@ -56,7 +56,7 @@ def test_the_first_heartbeat_comes_within_a_quarter_of_a_period() -> None:
     env = Environment()
     times = []
     for u in (0.0, 0.5, 0.999):
-        links = Links(env, Random(1).random, lambda u: 0.0)
+        links = Links(env, lambda: 0.0, Random(1).random)
         links.attach(1, lambda message: times.append(env.time()))
         convergence = Convergence(env, 2)
         convergence.started(0)
