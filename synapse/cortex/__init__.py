@@ -9,14 +9,15 @@ from synapse.cortex.absence import Absences
 from synapse.cortex.access import Authorizer, Denial, Grant, HandlerAccess, OpenDoor, matches
 from synapse.cortex.admission import Admission
 from synapse.cortex.channel import AuthorizedChannel, CortexChannel, RosterChannel
+from synapse.cortex.clock import Clock, Timer
 from synapse.cortex.connections import Connection, ConnectionManager
 from synapse.cortex.cortex import Cortex
 from synapse.cortex.interrupts import InterruptManager
-from synapse.cortex.job import Job, State, Timer
+from synapse.cortex.job import Job, State
 from synapse.cortex.presence import AgentPresence
 from synapse.cortex.replay import Missed, ReplayBuffer
 from synapse.cortex.router import MessageRouter, topic_of
-from synapse.cortex.scheduler import Clock, Outlet, Refusal, Runner, Scheduler
+from synapse.cortex.scheduler import Outlet, Refusal, Runner, Scheduler
 from synapse.cortex.schedulers import ALL_OTHERS, Schedulers
 from synapse.cortex.socket import CortexSocket
 

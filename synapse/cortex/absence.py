@@ -6,11 +6,10 @@ Its queries go on for a while (`linger`), as it may come back; then they are int
 
 from __future__ import annotations
 
+from synapse.cortex.clock import Clock, Timer
 from synapse.cortex.interrupts import InterruptManager
-from synapse.cortex.job import Timer
 from synapse.cortex.replay import ReplayBuffer
 from synapse.cortex.router import topic_of
-from synapse.cortex.scheduler import Clock
 
 AGENT_GONE = "agent_gone"
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import msgspec
 
-from synapse.cortex.scheduler import Clock, Refusal
+from synapse.cortex.clock import Clock
+from synapse.cortex.scheduler import Refusal
 from synapse.cortex.socket import CortexSocket
 from synapse.policies import Connections, Rejected, Verdict
 

@@ -17,12 +17,13 @@ from synapse.cortex.absence import Absences
 from synapse.cortex.access import Authorizer, HandlerAccess, OpenDoor
 from synapse.cortex.admission import Admission
 from synapse.cortex.channel import CortexChannel, RosterChannel
+from synapse.cortex.clock import Clock
 from synapse.cortex.connections import Connection, ConnectionManager
 from synapse.cortex.interrupts import InterruptManager
 from synapse.cortex.job import Job
 from synapse.cortex.presence import AgentPresence, LoadGauge
 from synapse.cortex.router import MessageRouter
-from synapse.cortex.scheduler import Clock, Refusal, Runner
+from synapse.cortex.scheduler import Refusal, Runner
 from synapse.cortex.schedulers import Schedulers
 from synapse.cortex.socket import CortexSocket
 from synapse.policies import Policies, kind_of

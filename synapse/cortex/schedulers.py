@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from synapse.cortex.clock import Clock
 from synapse.cortex.job import Job
-from synapse.cortex.scheduler import Clock, Outlet, Refusal, Runner, Scheduler
+from synapse.cortex.scheduler import Outlet, Refusal, Runner, Scheduler
 from synapse.policies import Policies
 from synapse.telemetry.events import Bus
 

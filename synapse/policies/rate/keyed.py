@@ -129,6 +129,11 @@ class Gate:
         """The tables of keys, one a limit of its own."""
         return tuple(table for _, table in self._own)
 
+    @property
+    def limits(self) -> bool:
+        """Whether it can refuse anything."""
+        return bool(self._keyed)
+
     def admit(self, now: float, who: Any, cost: int = 1) -> Verdict:
         """Ask for `who`, whose attributes `connection`, `agent` and `key` are looked at as needed."""
         keyed = self._keyed
