@@ -81,7 +81,7 @@ SAMPLES: dict[str, list[Any]] = {
         Exponential(base=1),
         EqualJitter(tries=2),
         FullJitter(factor=3),
-        Decorrelated(most=1),
+        Decorrelated(cap=1),
         Table((0, 1), 0.5, 3),
     ],
     "guard": [RetryBudget(ratio=0.2), AdaptiveThrottle(k=1.1), CircuitBreaker(probes=3)],

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from synapse.policies import Decorrelated, EqualJitter, Exponential, FullJitter, NoRetry, PolicyError, Table
 
 BACKOFFS: list[Any] = [
-    kind(base=0.1, most=5.0, tries=20) for kind in (Exponential, EqualJitter, FullJitter, Decorrelated)
+    kind(base=0.1, cap=5.0, tries=20) for kind in (Exponential, EqualJitter, FullJitter, Decorrelated)
 ]
 lots = st.floats(0, 1, exclude_max=True)
 
@@ -37,14 +37,14 @@ def test_one_try_is_no_retry(kind: Any) -> None:
 def test_no_wait_is_longer_than_the_longest(policy: Any, draws: list[float]) -> None:
     state = policy.start(0.0)
     for attempt, u in enumerate(draws, start=1):
-        assert 0 <= state.next_delay(attempt, 0.0, u) <= policy.most
+        assert 0 <= state.next_delay(attempt, 0.0, u) <= policy.cap
 
 
 @given(attempt=st.integers(1, 10**6), u=lots, factor=st.floats(1, 100))
 def test_the_ranges_are_those_of_the_ceiling_however_many_tries_there_were(
     attempt: int, u: float, factor: float
 ) -> None:
-    fields: dict[str, Any] = {"base": 0.1, "factor": factor, "most": 10.0, "tries": 10**9}
+    fields: dict[str, Any] = {"base": 0.1, "factor": factor, "cap": 10.0, "tries": 10**9}
     ceiling = Exponential(**fields).start(0.0).next_delay(attempt, 0.0, u)
     assert ceiling is not None
     grown = (attempt - 1) * math.log(factor)  # the logarithm, as the power itself may be too large for a float
@@ -54,13 +54,13 @@ def test_the_ranges_are_those_of_the_ceiling_however_many_tries_there_were(
 
 
 def test_each_ceiling_is_twice_the_one_before() -> None:
-    state = Exponential(base=0.1, most=1.0, tries=9).start(0.0)
+    state = Exponential(base=0.1, cap=1.0, tries=9).start(0.0)
     assert [state.next_delay(attempt, 0.0, 0.0) for attempt in range(1, 7)] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1, 1])
 
 
 @given(draws=st.lists(lots, min_size=1, max_size=19))
 def test_a_decorrelated_wait_lies_between_the_base_and_three_times_the_last(draws: list[float]) -> None:
-    state, last = Decorrelated(base=0.1, most=5.0, tries=20).start(0.0), 0.1
+    state, last = Decorrelated(base=0.1, cap=5.0, tries=20).start(0.0), 0.1
     for attempt, u in enumerate(draws, start=1):
         wait = state.next_delay(attempt, 0.0, u)
         assert wait is not None
@@ -69,7 +69,7 @@ def test_a_decorrelated_wait_lies_between_the_base_and_three_times_the_last(draw
 
 
 def test_a_decorrelated_wait_forgets_the_last_query() -> None:
-    state = Decorrelated(base=0.1, most=5.0, tries=20).start(0.0)
+    state = Decorrelated(base=0.1, cap=5.0, tries=20).start(0.0)
     for attempt in range(1, 10):
         state.next_delay(attempt, 0.0, 0.99)
     wait = state.next_delay(1, 0.0, 0.99)
@@ -79,8 +79,8 @@ def test_a_decorrelated_wait_forgets_the_last_query() -> None:
 
 @pytest.mark.parametrize("kind", [Exponential, EqualJitter, FullJitter, Decorrelated])
 def test_a_base_above_the_longest_wait_is_refused(kind: Any) -> None:
-    with pytest.raises(PolicyError, match="base: must be at most `most`, 1 s; not 2"):
-        kind(base=2, most=1)
+    with pytest.raises(PolicyError, match="base: must be at most `cap`, 1 s; not 2"):
+        kind(base=2, cap=1)
 
 
 def test_a_table_is_read_to_its_end_and_then_the_last_entry_holds_for_ever() -> None:
@@ -133,7 +133,7 @@ def contention(kind: Any, clients: int, runs: int = 10) -> float:
         def trip(random: Any = random) -> float:
             return max(0.0, random.normal(0.010, 0.002))
 
-        policy = kind(base=0.005, most=2.0, tries=10**6)
+        policy = kind(base=0.005, cap=2.0, tries=10**6)
         version = 0
         todo = [(trip(), client, "read", 0, 1, policy.start(0.0)) for client in range(clients)]
         while todo:
