@@ -29,7 +29,7 @@ class TestTheTable:
         [
             pytest.param(Table(), 321e3, 285, id="phoenix.js"),
             pytest.param(Table(jitter=1), 86e3, 14.6, id="the same with jitter"),
-            pytest.param(FullJitter(base=0.1, most=5, tries=10**6), 64e3, 11.4, id="full jitter"),
+            pytest.param(FullJitter(base=0.1, cap=5, tries=10**6), 64e3, 11.4, id="full jitter"),
             pytest.param(Table((5.0,), jitter=1), 10e3, 10.0, id="a first try within 10 s"),
         ],
     )
@@ -43,7 +43,7 @@ class TestTheTable:
         it = herd(Table())
         late = [time for time in it.tries if 100 < time < 105]
         assert max(late) - min(late) <= 0.06
-        assert len(late) > 6000
+        assert len(late) == sum(time > 100 for time in it.connected) > 5000
         assert it.peak() > 10_000  # the first two waits lie within 100 ms
 
     def test_a_first_try_spread_over_the_time_it_takes_is_hardly_ever_refused(self) -> None:
@@ -71,7 +71,7 @@ class TestHerd:
         assert it.gave_up > 0
 
     def test_each_has_a_state_of_its_own(self) -> None:
-        it = herd(Decorrelated(base=0.1, most=5, tries=10**6), clients=2000)
+        it = herd(Decorrelated(base=0.1, cap=5, tries=10**6), clients=2000)
         assert len(it.connected) == 2000
 
     def test_times_are_counted_from_its_beginning(self) -> None:
