@@ -34,19 +34,20 @@ def upper_bound(contexts: Iterable[Context]) -> Context:
 class Clocks:
     """The contexts heard of, as few of them as together know all: those who sent them are worth asking."""
 
-    __slots__ = ("contexts",)
+    __slots__ = ("_known", "contexts")
 
     def __init__(self) -> None:
         self.contexts: dict[Ref, Context] = {}
+        self._known: Context = {}  # by all of them together
 
     def append(self, ref: Ref, context: Context) -> None:
         """Take in a context: alone if it knows all that the others do, not at all if they know all that it does."""
         if not context:
             return
-        known = upper_bound(self.contexts.values())
-        if dominates(context, known):
-            self.contexts = {ref: context}
-        elif not dominates(known, context):
+        if dominates(context, self._known):
+            self.contexts, self._known = {ref: context}, context
+        elif not dominates(self._known, context):
+            self._known = upper_bound((self._known, context))
             self._insert(ref, context)
 
     def _insert(self, ref: Ref, context: Context) -> None:

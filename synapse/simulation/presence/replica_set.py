@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from synapse.simulation.presence.clocks import Context, Ref, upper_bound
+from synapse.simulation.presence.clocks import Context, Ref
 
 Tag: TypeAlias = tuple[Ref, int]
 """A presence: the replica it was joined at, and the number of its join."""
@@ -155,7 +155,8 @@ class ReplicaSet:
         ]
         leaves = self._removals(remote)
         for ref, cloud in remote.clouds.items():
-            if ref in self.context:
+            upto = self.context.get(ref)
+            if upto is not None and max(cloud) > upto:
                 self.clouds.setdefault(ref, set()).update(cloud)
         for ref, number in leaves:
             self.values[ref].discard(number)
@@ -163,8 +164,9 @@ class ReplicaSet:
             self.delta.gone(ref, number)
         for ref, number in joins:
             self.values.setdefault(ref, set()).add(number)
-        known = {ref: number for ref, number in remote.context.items() if ref in self.context}
-        self.context = upper_bound((self.context, known))
+        for ref, number in remote.context.items():
+            if number > self.context.get(ref, number):
+                self.context[ref] = number
         self._compact()
         return joins, leaves
 
@@ -193,12 +195,15 @@ class ReplicaSet:
     def _removals(self, remote: Changes) -> list[Tag]:
         """What is here, and what the other knows of but does not have."""
         leaves: list[Tag] = []
-        for ref in remote.context.keys() | remote.clouds.keys():
+        for ref, cloud in remote.clouds.items():
             mine = self.values.get(ref)
+            if mine and not mine.isdisjoint(cloud):
+                leaves += [(ref, number) for number in mine & cloud - remote.values.get(ref, set())]
+        for ref, upto in remote.context.items():
+            mine, cloud = self.values.get(ref), remote.clouds.get(ref, set())
             if mine:
-                theirs, upto, cloud = remote.values.get(ref, ()), remote.context.get(ref, 0), remote.clouds.get(ref, ())
-                candidates = mine if upto else mine.intersection(cloud)
-                leaves += [(ref, n) for n in candidates if n not in theirs and (n <= upto or n in cloud)]
+                gone = mine - remote.values.get(ref, set())
+                leaves += [(ref, number) for number in gone if number <= upto and number not in cloud]
         return sorted(leaves)
 
     def _compact(self) -> None:

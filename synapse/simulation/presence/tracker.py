@@ -299,5 +299,7 @@ class Tracker:
     def _merge(self, changes: Changes) -> None:
         joins, leaves = self.set.merge(changes)
         down = self.set.down
-        self._witness.hides(self.ref[0], [tag for tag in leaves if tag[0] not in down])
-        self._witness.shows(self.ref[0], [tag for tag in joins if tag[0] not in down])
+        if leaves:
+            self._witness.hides(self.ref[0], [tag for tag in leaves if tag[0] not in down])
+        if joins:
+            self._witness.shows(self.ref[0], [tag for tag in joins if tag[0] not in down])
