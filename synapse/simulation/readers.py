@@ -1,7 +1,8 @@
 """Readers of given speed, behind the mailboxes of `synapse.policies`: what a slow one gets, loses, and holds up.
 
 A reader takes one message at a time from its mailbox and needs its time to read it; the one being read is no longer in
-the mailbox. The mailbox is the policy's own, the one that stands between the live server's core and its transports.
+the mailbox. The mailbox is the policy's own, the one that stands between the live server's core and its transports;
+the live one hands on what fits into one write at a time, so that a little more than one message is out of its reach.
 """
 
 from __future__ import annotations
