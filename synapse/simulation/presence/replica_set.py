@@ -126,11 +126,15 @@ class ReplicaSet:
         delta, self.delta = self.delta, Changes()
         return delta
 
+    def clock(self) -> Context:
+        """What it knows of the replicas that are not down; of others, who asked would be given nothing."""
+        return {ref: number for ref, number in self.context.items() if ref not in self.down}
+
     def extract(self, known: Iterable[Ref]) -> Changes:
         """The whole state, as far as it is of replicas that the receiver knows."""
         known = set(known)
         return Changes(
-            dict(self.context),
+            {ref: number for ref, number in self.context.items() if ref in known},
             {ref: set(cloud) for ref, cloud in self.clouds.items() if ref in known},
             {ref: set(numbers) for ref, numbers in self.values.items() if ref in known},
         )
@@ -138,8 +142,8 @@ class ReplicaSet:
     def merge(self, remote: Changes) -> tuple[list[Tag], list[Tag]]:
         """Take in what another replica tells.
 
-        Only of replicas that are known here, which is to say heard of directly. A removal that is news is passed
-        on with the next heartbeat.
+        Only of replicas that are known here, which is to say heard of directly, and no removals of what was joined here.
+        A removal that is news is passed on with the next heartbeat.
 
         Returns
         -------
@@ -197,13 +201,13 @@ class ReplicaSet:
         leaves: list[Tag] = []
         for ref, cloud in remote.clouds.items():
             mine = self.values.get(ref)
-            if mine and not mine.isdisjoint(cloud):
+            if mine and ref != self.ref and not mine.isdisjoint(cloud):
                 leaves += [(ref, number) for number in mine & cloud - remote.values.get(ref, set())]
         for ref, upto in remote.context.items():
-            mine, cloud = self.values.get(ref), remote.clouds.get(ref, set())
-            if mine:
-                gone = mine - remote.values.get(ref, set())
-                leaves += [(ref, number) for number in gone if number <= upto and number not in cloud]
+            mine = self.values.get(ref)
+            if mine and ref != self.ref:
+                gone = mine - remote.values.get(ref, set()) - remote.clouds.get(ref, set())
+                leaves += [(ref, number) for number in gone if number <= upto]
         return sorted(leaves)
 
     def _compact(self) -> None:

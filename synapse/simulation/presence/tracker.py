@@ -241,7 +241,7 @@ class Tracker:
 
     def _say(self, delta: Changes | None) -> None:
         self._silent = 0
-        self._links.broadcast(self.ref[0], Heartbeat(self.ref, delta, dict(self.set.context)))
+        self._links.broadcast(self.ref[0], Heartbeat(self.ref, delta, self.set.clock()))
 
     def _ask(self) -> None:
         """Ask those who know more, every so many periods."""
@@ -249,10 +249,10 @@ class Tracker:
             self._samples -= 1
             return
         self._samples = self._policy.clock_sample_periods
-        self._clocks.append(self.ref, dict(self.set.context))
+        self._clocks.append(self.ref, self.set.clock())
         for ref in self._clocks.contexts:
             if ref != self.ref:
-                self._links.send(self.ref[0], ref[0], TransferRequest(self.ref, dict(self.set.context)))
+                self._links.send(self.ref[0], ref[0], TransferRequest(self.ref, self.set.clock()))
         self._clocks = Clocks()
 
     def _detect(self) -> None:

@@ -117,6 +117,36 @@ def test_a_set_tells_only_of_replicas_the_other_knows() -> None:
     one.merge(third.take_delta())
     assert one.extract([other.ref]).values == {}
     assert one.extract([third.ref]).values == {third.ref: {tag[1]}}
+    assert one.extract([third.ref]).context == {third.ref: 1}
+
+
+def test_one_who_hears_of_a_replica_between_question_and_answer_does_not_take_it_for_empty() -> None:
+    """Else it would believe that it knows all of it, and tell the others that there is nothing."""
+    (one, other, third) = copies(3)
+    one.forget(third.ref)
+    tag = third.join()
+    other.merge(third.take_delta())
+    question = one.clock()
+    one.up(third.ref)
+    one.merge(other.extract(question))
+    assert one.context[third.ref] == 0
+    assert one.merge(other.extract(one.clock())) == ([tag], [])
+
+
+def test_no_one_else_can_remove_what_was_joined_here() -> None:
+    (one, other) = copies()
+    tag = one.join()
+    assert one.merge(Changes({one.ref: 1}, {}, {})) == ([], [])
+    assert one.merge(Changes({}, {one.ref: {1}}, {})) == ([], [])
+    assert online(one) == {tag}
+
+
+def test_a_replica_that_is_down_is_not_told_of() -> None:
+    (one, other) = copies()
+    one.mark_down(other.ref)
+    assert one.clock() == {one.ref: 0}
+    one.up(other.ref)
+    assert one.clock() == {one.ref: 0, other.ref: 0}
 
 
 @given(
