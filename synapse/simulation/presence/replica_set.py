@@ -142,8 +142,8 @@ class ReplicaSet:
     def merge(self, remote: Changes) -> tuple[list[Tag], list[Tag]]:
         """Take in what another replica tells.
 
-        Only of replicas that are known here, which is to say heard of directly, and no removals of what was joined here.
-        A removal that is news is passed on with the next heartbeat.
+        Only of replicas that are known here, which is to say heard of directly; and no one else can remove what was
+        joined here. A removal that is news is passed on with the next heartbeat.
 
         Returns
         -------

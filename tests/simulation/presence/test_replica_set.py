@@ -134,7 +134,7 @@ def test_one_who_hears_of_a_replica_between_question_and_answer_does_not_take_it
 
 
 def test_no_one_else_can_remove_what_was_joined_here() -> None:
-    (one, other) = copies()
+    one = ReplicaSet(REFS[0])
     tag = one.join()
     assert one.merge(Changes({one.ref: 1}, {}, {})) == ([], [])
     assert one.merge(Changes({}, {one.ref: {1}}, {})) == ([], [])
