@@ -15,7 +15,7 @@ from synapse.cortex.cortex import Cortex
 from synapse.cortex.interrupts import InterruptManager
 from synapse.cortex.job import Job, State
 from synapse.cortex.presence import AgentPresence
-from synapse.cortex.replay import Missed, ReplayBuffer
+from synapse.cortex.replay import Missed, ReplayBuffer, ReplayRoom
 from synapse.cortex.router import MessageRouter, topic_of
 from synapse.cortex.scheduler import Outlet, Refusal, Runner, Scheduler
 from synapse.cortex.schedulers import ALL_OTHERS, Schedulers
@@ -45,6 +45,7 @@ __all__ = [
     "Outlet",
     "Refusal",
     "ReplayBuffer",
+    "ReplayRoom",
     "RosterChannel",
     "Runner",
     "Scheduler",

@@ -60,6 +60,8 @@ class Cortex:
         the reason ``agent_gone``.
     grace
         How long (s) the stream of an agent without a connection is kept, for it to resume.
+    resume_bytes
+        How much (bytes) the kept streams of all agents may take; then the oldest stream gives up its oldest messages.
     max_message
         The largest message that is read, in bytes. A larger one is answered with an error.
     node
@@ -80,6 +82,7 @@ class Cortex:
         presence: Presence | None = None,
         linger: float = 30.0,
         grace: float = 30.0,
+        resume_bytes: int = 64 * 2**20,
         max_message: int = 2**20,
         node: str = "local",
     ) -> None:
@@ -106,7 +109,7 @@ class Cortex:
         self.interrupts = InterruptManager(self.schedulers.interrupt)
         self.sockets: dict[int, CortexSocket] = {}
         self.slow: set[CortexSocket] = set()  # those that writers should wait for
-        self.absences = Absences(clock, linger, grace, self.interrupts)
+        self.absences = Absences(clock, linger, grace, self.interrupts, resume_bytes)
         self.load = LoadGauge(clock, self.presence, self._load_of)
         self._held: dict[str, list[Callable[[], object]]] = {}
         self._numbers = count(1)

@@ -108,6 +108,11 @@ class SynapseApp(ExtensionApp):
     resume_grace = Float(
         30.0, help="Seconds that the stream of an agent without a connection is kept, for it to come back and resume."
     ).tag(config=True)
+    resume_bytes = Integer(
+        64 * 2**20,
+        help="""What the kept streams of all agents may take together, in bytes. At the bound the oldest stream gives up
+        its oldest messages; an agent that resumes is told of the gap.""",
+    ).tag(config=True)
     busy_poll = Float(
         0.0001,
         help="""Seconds to look out for more after each message before the process sleeps: nearly halves the time of

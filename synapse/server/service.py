@@ -53,6 +53,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Seconds that the queries of an agent without a connection go on.
     resume_grace
         Seconds that its stream is kept, for it to come back and resume.
+    resume_bytes
+        What the kept streams of all agents may take.
     busy_poll
         Seconds to look out for more after each message before the process sleeps.
     stop_grace
@@ -64,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     compression: bool = False
     linger: Annotated[float, Meta(ge=0)] = 30.0
     resume_grace: Annotated[float, Meta(ge=0)] = 30.0
+    resume_bytes: Annotated[int, Meta(ge=0)] = 64 * 2**20
     busy_poll: Annotated[float, Meta(ge=0, le=0.01)] = 0.0001
     stop_grace: Annotated[float, Meta(ge=0)] = 3.0
 
@@ -139,6 +142,7 @@ class Service:
             linger=self.settings.linger,
             grace=self.settings.resume_grace,
             max_message=self.settings.max_message_bytes,
+            resume_bytes=self.settings.resume_bytes,
             node=node,
         )
         self.runner.bind(self.cortex)
