@@ -156,14 +156,24 @@ class Socket:
             self.transport.close(code, reason, last)
 
     @property
-    def waiting(self) -> tuple[int, int]:
-        """How many messages wait for a reader that lags, and how many bytes."""
-        return (0, 0) if self._mailbox is None else (len(self._mailbox), self._mailbox.bytes)
-
-    @property
     def lagging(self) -> bool:
         """Whether writers should wait for this reader, which only a mailbox of credit asks for."""
         return self._mailbox is not None and self._mailbox.waits
+
+    @property
+    def behind(self) -> bool:
+        """Whether this reader lags, so that what is sent to it now waits."""
+        return self._mailbox is not None or not self.transport.writable
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for this reader."""
+        return 0 if self._mailbox is None else len(self._mailbox)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes wait for this reader."""
+        return 0 if self._mailbox is None else self._mailbox.bytes
 
     def fell_behind(self) -> None:
         """Told when writers should wait for this reader, perhaps again. For subclasses to announce."""

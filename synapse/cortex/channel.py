@@ -84,7 +84,7 @@ class CortexChannel(AuthorizedChannel):
         try:
             return ok({"agent_id": self.agent, **self._resume(payload)})
         except InvalidMessage as problem:
-            return _invalid(problem)
+            return invalid(problem)
 
     def _resume(self, payload: Any) -> dict[str, Any]:
         """What the join's reply says of resuming: nothing to those who have not asked."""
@@ -130,6 +130,18 @@ class CortexChannel(AuthorizedChannel):
         self.cortex.departed(self, reason)
 
     def handle_in(self, event: str, payload: Any, ref: MessageRef) -> Reply | Stop | None:
+        tape = self.cortex.tape
+        if tape is None:
+            return self._answer(event, payload, ref)
+        here = (self.cortex.clock.time(), self.agent)
+        address = (self.connection.id, self.join_ref, ref.ref, self.topic)
+        tape.heard(*here, *address, event, payload)
+        answer = self._answer(event, payload, ref)
+        if event == "query" and isinstance(answer, Reply) and isinstance(payload, dict):
+            tape.replied(*here, str(payload.get("ref")), *address, answer)
+        return answer
+
+    def _answer(self, event: str, payload: Any, ref: MessageRef) -> Reply | Stop | None:
         try:
             match event:
                 case "query":
@@ -142,7 +154,7 @@ class CortexChannel(AuthorizedChannel):
                 case "status":
                     return self._status(payload)
         except InvalidMessage as problem:
-            return _invalid(problem)
+            return invalid(problem)
         return super().handle_in(event, payload, ref)
 
     def _query(self, payload: Any) -> Reply:
@@ -206,7 +218,8 @@ def _bad_agent_id(agent: str) -> str | None:
     return None
 
 
-def _invalid(problem: InvalidMessage) -> Reply:
+def invalid(problem: InvalidMessage) -> Reply:
+    """The refusal of a payload that makes no sense."""
     return error(problem.reason, **({} if problem.field is None else {"field": problem.field}))
 
 

@@ -21,13 +21,16 @@ from synapse.cortex.clock import Clock
 from synapse.cortex.connections import Connection, ConnectionManager
 from synapse.cortex.interrupts import InterruptManager
 from synapse.cortex.job import Job
+from synapse.cortex.monitor import Monitor
 from synapse.cortex.presence import AgentPresence, LoadGauge
 from synapse.cortex.router import MessageRouter
 from synapse.cortex.scheduler import Refusal, Runner
 from synapse.cortex.schedulers import Schedulers
 from synapse.cortex.socket import CortexSocket
+from synapse.cortex.tape import Tape
+from synapse.cortex.watching import MonitorChannel
 from synapse.policies import Policies, kind_of
-from synapse.protocol import ROSTER, Serializer
+from synapse.protocol import MONITOR, ROSTER, Serializer
 from synapse.telemetry import events
 
 log = logging.getLogger(__name__)
@@ -66,6 +69,8 @@ class Cortex:
         The largest message that is read, in bytes. A larger one is answered with an error.
     node
         This node's name in events.
+    watch_with_keys
+        Whether a grant that is not trusted, a mere API key's, opens ``cortex:monitor``, too.
     """
 
     def __init__(
@@ -85,6 +90,7 @@ class Cortex:
         resume_bytes: int = 64 * 2**20,
         max_message: int = 2**20,
         node: str = "local",
+        watch_with_keys: bool = False,
     ) -> None:
         self.clock = clock
         self.epoch = epoch
@@ -98,7 +104,12 @@ class Cortex:
             # would take a meta with a `phx_ref` that it has seen for the old one.
             life = f"{node} {epoch + clock.time()!r}"
             presence = LocalPresence(pubsub, clock.call_later, life, self._presence_changed)
-        routes: dict[str, type[Channel]] = {"cortex:*": CortexChannel, ROSTER: RosterChannel, **(channels or {})}
+        routes: dict[str, type[Channel]] = {
+            "cortex:*": CortexChannel,
+            ROSTER: RosterChannel,
+            MONITOR: MonitorChannel,
+            **(channels or {}),
+        }
         policies = policies or Policies()
         self.endpoint = Endpoint(clock, routes, pubsub, presence, policies.connections.channels, max_message)
         self.admission = Admission(clock, policies.connections)
@@ -110,6 +121,9 @@ class Cortex:
         self.sockets: dict[int, CortexSocket] = {}
         self.slow: set[CortexSocket] = set()  # those that writers should wait for
         self.absences = Absences(clock, linger, grace, self.interrupts, resume_bytes)
+        self.monitor = Monitor(self)
+        self.watch_with_keys = watch_with_keys
+        self.tape: Tape | None = None  # only while somebody watches
         self.load = LoadGauge(clock, self.presence, self._load_of)
         self._held: dict[str, list[Callable[[], object]]] = {}
         self._numbers = count(1)
@@ -259,10 +273,13 @@ class Cortex:
         """Deliver a thought to its agent."""
         buffer = self.absences.buffers.get(job.agent) if self.absences.buffers else None
         if buffer is None:
-            self.router.broadcast_thought(job.agent, job.ref, thought, self.unix_ms())
-            return
-        seq = job.thoughts + 1
-        buffer.thought(job.ref, seq, self.router.broadcast_thought(job.agent, job.ref, thought, self.unix_ms(), seq))
+            message = self.router.broadcast_thought(job.agent, job.ref, thought, self.unix_ms())
+        else:
+            seq = job.thoughts + 1
+            message = self.router.broadcast_thought(job.agent, job.ref, thought, self.unix_ms(), seq)
+            buffer.thought(job.ref, seq, message)
+        if self.tape is not None:
+            self.tape.said(self.clock.time(), job.agent, job.ref, message)
 
     def ended(self, job: Job, data: Any) -> None:
         """Deliver an ending to its agent."""
@@ -273,6 +290,8 @@ class Cortex:
             log.exception("the ending of %r has no JSON form", job)
             job.status, job.reason = "error", "result has no JSON form"
             ending = self._tell_ending(job, {"reason": job.reason})
+        if self.tape is not None:
+            self.tape.said(self.clock.time(), job.agent, job.ref, ending)
         if (buffer := self.absences.buffers.get(job.agent)) is not None:
             buffer.ending(job.ref, ending, self.clock.time())
         self.absences.query_ended(job.agent)

@@ -110,6 +110,11 @@ class Schedulers:
         return sum(one.running for one in self._all())
 
     @property
+    def limit(self) -> int:
+        """How many may run at once, now, of all handlers together."""
+        return sum(one.limit for one in (self.common, *self._own.values()))
+
+    @property
     def submitted(self) -> int:
         """How many queries there were."""
         return self._past[0] + sum(one.submitted for one in self._all())

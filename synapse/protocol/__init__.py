@@ -29,9 +29,10 @@ from synapse.protocol.serializers import (
     raw,
     serializer_for,
 )
-from synapse.protocol.topics import RESERVED_AGENTS, ROSTER
+from synapse.protocol.topics import MONITOR, RESERVED_AGENTS, ROSTER
 
 __all__ = [
+    "MONITOR",
     "RESERVED_AGENTS",
     "ROSTER",
     "V1_SERIALIZER",

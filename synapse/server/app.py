@@ -119,6 +119,11 @@ class SynapseApp(ExtensionApp):
         a lone client's round trip, for that much CPU time after each message that none follows. 0 switches it off.""",
     ).tag(config=True)
     stop_grace = Float(3.0, help="Seconds that running queries have to end when the server stops.").tag(config=True)
+    watch_with_keys = Bool(
+        False,
+        help="""Whether an API key opens `cortex:monitor`, where all messages of all agents can be seen. Otherwise only
+        Jupyter's users and the notebooks that this server starts may watch.""",
+    ).tag(config=True)
     record = Unicode("", help="A folder for a Parquet trace of all queries; nothing is recorded when empty.").tag(
         config=True
     )

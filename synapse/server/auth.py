@@ -66,7 +66,8 @@ class DoorKeeper:
     """Decides on joins.
 
     An identity opens every agent's door, a key opens it too, a token opens those of its own agents. The
-    roster, which can only be read, is open to whoever could open some agent's door.
+    roster, which can only be read, is open to whoever could open some agent's door. The monitor is open to
+    those that are trusted: see `synapse.cortex.MonitorChannel`; a token never opens it.
     """
 
     def __init__(self, keys: KeyRing) -> None:
@@ -76,7 +77,7 @@ class DoorKeeper:
         """Decide on a join of `agent`."""
         if isinstance(identity, Identity):
             return Grant(f"user:{identity.name}", trusted=True)
-        if isinstance(identity, Bearer) and (identity.covers(agent) or agent == "presence"):
+        if isinstance(identity, Bearer) and agent != "monitor" and (identity.covers(agent) or agent == "presence"):
             return Grant(f"token:{identity.user}")
         key = payload.get("api_key") if isinstance(payload, dict) else None
         if key is None:

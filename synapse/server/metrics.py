@@ -89,6 +89,7 @@ class Metrics:
             PresenceChanged: self._note_presence,
         }
         cortex.bus.listen(self.hear)
+        self._worst_lag = 0.0
         self._timer = cortex.clock.call_later(0, self._await_tick)  # the lag counts from when the loop runs
 
     def close(self) -> None:
@@ -108,6 +109,11 @@ class Metrics:
             return "overloaded"
         recent = self._cortex.clock.time() - self._overloaded_at < OVERLOAD_MEMORY
         return "overloaded" if recent else "ready"
+
+    def take_lag(self) -> float:
+        """The worst lag of the loop since the last time this was asked, in s."""
+        worst, self._worst_lag = self._worst_lag, 0.0
+        return worst
 
     # Events
 
@@ -157,7 +163,9 @@ class Metrics:
         self._timer = self._cortex.clock.call_later(LAG_EVERY, lambda: self._tick(due))
 
     def _tick(self, due: float) -> None:
-        self._lag.observe(max(0.0, self._cortex.clock.time() - due))
+        lag = max(0.0, self._cortex.clock.time() - due)
+        self._lag.observe(lag)
+        self._worst_lag = max(self._worst_lag, lag)
         self._await_tick()
 
     # A scrape
@@ -201,10 +209,11 @@ class Metrics:
             "synapse_refusals_total", "Refused connections, joins and messages.",
             self._refusals, "what", "reason", "policy",
         )  # fmt: skip
-        waiting = [messages for socket in cortex.sockets.values() if (messages := socket.waiting)[0]]
-        yield _gauge("synapse_mailboxes", "Connections whose reader lags.", len(waiting))
-        yield _gauge("synapse_mailbox_depth", "Messages that wait for readers.", sum(one[0] for one in waiting))
-        yield _gauge("synapse_mailbox_bytes", "Bytes that wait for readers.", sum(one[1] for one in waiting))
+        lagging = [socket for socket in cortex.sockets.values() if socket.waiting]
+        depth, size = sum(one.waiting for one in lagging), sum(one.waiting_bytes for one in lagging)
+        yield _gauge("synapse_mailboxes", "Connections whose reader lags.", len(lagging))
+        yield _gauge("synapse_mailbox_depth", "Messages that wait for readers.", depth)
+        yield _gauge("synapse_mailbox_bytes", "Bytes that wait for readers.", size)
         yield _counter(
             "synapse_mailbox_dropped_messages_total", "Messages that slow readers have lost.",
             self._dropped_messages, "policy",

@@ -25,6 +25,7 @@ from synapse.protocol import Serializer
 from synapse.server.auth import Identity
 from synapse.server.carriers import Vigil
 from synapse.server.metrics import Metrics
+from synapse.server.probe import ServiceProbe
 from synapse.server.tokens import Bearer, Tokens
 from synapse.server.websocket import CLOSE_TIMEOUT, WebSocket
 from synapse.telemetry import Event, Finished
@@ -59,6 +60,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Seconds to look out for more after each message before the process sleeps.
     stop_grace
         Seconds that running queries have to end on their own when the service stops.
+    watch_with_keys
+        Whether an API key opens ``cortex:monitor``, too.
     """
 
     idle_timeout: Annotated[float, Meta(gt=0)] = 45.0
@@ -69,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     resume_bytes: Annotated[int, Meta(ge=0)] = 64 * 2**20
     busy_poll: Annotated[float, Meta(ge=0, le=0.01)] = 0.0001
     stop_grace: Annotated[float, Meta(ge=0)] = 3.0
+    watch_with_keys: bool = False
 
 
 class Service:
@@ -144,9 +148,11 @@ class Service:
             max_message=self.settings.max_message_bytes,
             resume_bytes=self.settings.resume_bytes,
             node=node,
+            watch_with_keys=self.settings.watch_with_keys,
         )
         self.runner.bind(self.cortex)
         self.metrics = Metrics(self.cortex)
+        self.cortex.monitor.probe = ServiceProbe(self.metrics)
         self.loop = loop
         self.vigil = Vigil(loop, self.settings.busy_poll)
         self._open: set[WebSocket] = set()
