@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from synapse.policies import RateLimitPolicy
+
 
 class Grant(msgspec.Struct, frozen=True):
     """A join is allowed.
@@ -18,14 +20,24 @@ class Grant(msgspec.Struct, frozen=True):
         The name of what opened the door, for the record: a key's name or a user's.
     trusted
         Whether it was an identity of the host's (a Jupyter user) rather than a mere key.
+    rate_limit
+        How often its bearers may ask, all together, besides the rules for everybody.
+    handlers
+        The handlers that it opens, of those that are open at all; None for all of these.
     """
 
     key: str
     trusted: bool = False
+    rate_limit: RateLimitPolicy | None = None
+    handlers: tuple[str, ...] | None = None
+
+    def opens(self, handler: str) -> bool:
+        """Whether a handler is among those that it opens."""
+        return self.handlers is None or handler in self.handlers
 
 
 class Denial(msgspec.Struct, frozen=True):
-    """A join is refused: ``api_key required`` or ``unauthorized``."""
+    """A join is refused: ``api_key required``, ``token not accepted`` or ``unauthorized``."""
 
     reason: str
 
@@ -77,5 +89,6 @@ class HandlerAccess:
         """The handlers an agent may use, its default first; empty if it may use none."""
         for pattern, handlers in self._patterns:
             if matches(agent, pattern):
-                return tuple(name for name in handlers if grant.trusted or name not in self._trusted_only)
+                open_to_all = (name for name in handlers if grant.trusted or name not in self._trusted_only)
+                return tuple(name for name in open_to_all if grant.opens(name))
         return ()

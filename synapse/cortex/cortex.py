@@ -14,7 +14,7 @@ from typing import Any
 
 from synapse.channels import Channel, Endpoint, LocalPresence, LocalPubSub, Message, Presence, PubSub, Transport
 from synapse.cortex.absence import Absences
-from synapse.cortex.access import Authorizer, HandlerAccess, OpenDoor
+from synapse.cortex.access import Authorizer, Grant, HandlerAccess, OpenDoor
 from synapse.cortex.admission import Admission
 from synapse.cortex.channel import CortexChannel, RosterChannel
 from synapse.cortex.clock import Clock
@@ -29,9 +29,11 @@ from synapse.cortex.schedulers import Schedulers
 from synapse.cortex.socket import CortexSocket
 from synapse.cortex.tape import Tape
 from synapse.cortex.watching import MonitorChannel
-from synapse.policies import Policies, kind_of
+from synapse.policies import Policies, RateLimit, kind_of
 from synapse.protocol import MONITOR, ROSTER, Serializer
 from synapse.telemetry import events
+
+POLICY_VIOLATION = 1008  # close code, RFC 6455 section 7.4.1
 
 log = logging.getLogger(__name__)
 audit = logging.getLogger("synapse.audit")
@@ -125,6 +127,7 @@ class Cortex:
         self.watch_with_keys = watch_with_keys
         self.tape: Tape | None = None  # only while somebody watches
         self.load = LoadGauge(clock, self.presence, self._load_of)
+        self._key_limits: dict[str, RateLimit] = {}
         self._held: dict[str, list[Callable[[], object]]] = {}
         self._numbers = count(1)
 
@@ -155,6 +158,14 @@ class Cortex:
         """The rules in force."""
         return self.schedulers.policies
 
+    def revoke(self, key: str) -> int:
+        """A key opens no door any more: close the connections that came in by it. Returns how many."""
+        self._key_limits.pop(key, None)
+        doomed = [socket for socket in self.sockets.values() if key in socket.keys]
+        for socket in doomed:
+            socket.close(POLICY_VIOLATION, "key revoked")
+        return len(doomed)
+
     def drain(self) -> None:
         """Accept no more queries; those accepted go on."""
         self.schedulers.drain()
@@ -180,6 +191,15 @@ class Cortex:
         return int((self.epoch + self.clock.time()) * 1000)
 
     # What the channels and sockets call
+
+    def limit_of(self, grant: Grant) -> RateLimit | None:
+        """The state of a key's own rate limit, which all its bearers share and no new connection begins afresh."""
+        if grant.rate_limit is None:
+            return None
+        known = self._key_limits.get(grant.key)
+        if known is None or getattr(known, "policy", None) != grant.rate_limit:
+            known = self._key_limits[grant.key] = grant.rate_limit.start(self.clock.time(), known)
+        return known
 
     def submit(self, job: Job) -> Refusal | None:
         """Ask for a query to be answered. None means accepted.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from synapse.policies import RateLimit
+
 if TYPE_CHECKING:
     from synapse.cortex.scheduler import Scheduler
 
@@ -45,6 +47,8 @@ class Job(msgspec.Struct, eq=False):
         by them.
     cost
         What it counts for in rate limits.
+    limit
+        A rate limit besides those of the policies: its key's own.
 
     Attributes
     ----------
@@ -70,6 +74,7 @@ class Job(msgspec.Struct, eq=False):
     connection: int = 0
     key: str = ""
     cost: int = 1
+    limit: RateLimit | None = None
 
     scheduler: Scheduler = None  # type: ignore[assignment]  # the one it was submitted to
     deadline: float = math.inf

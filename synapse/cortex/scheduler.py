@@ -140,8 +140,8 @@ class Scheduler:
             self._bus.emit(events.Submitted(now, self._node, job.agent, job.ref, job.priority, job.handler))
         if self.draining:
             return self._reject(job, now, Refusal("shutting_down", "drain"))
-        if self._is_limited:
-            verdict = self.gate.admit(now, job, job.cost)
+        if self._is_limited or job.limit is not None:
+            verdict = self.gate.admit(now, job, job.cost, job.limit)
             if not verdict:
                 return self._reject(job, now, Refusal("rate_limited", verdict.policy, verdict.retry_after))
         if self._patience is None:

@@ -24,7 +24,7 @@ from synapse.protocol import encode_json, serializer_for
 from synapse.server.carriers import carry
 
 if TYPE_CHECKING:
-    from synapse.server.auth import Identity
+    from synapse.server.auth import BadToken, Identity
     from synapse.server.service import Service
     from synapse.server.tokens import Bearer
 
@@ -57,7 +57,9 @@ def _select_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Su
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
-async def open_websocket(handler: RequestHandler, service: Service, identity: Identity | Bearer | None) -> None:
+async def open_websocket(
+    handler: RequestHandler, service: Service, identity: Identity | Bearer | BadToken | None
+) -> None:
     """Answer an upgrade request and, if it is a good one, connect it to the service's cortex.
 
     Parameters

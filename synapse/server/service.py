@@ -22,8 +22,9 @@ from synapse.cortex import Authorizer, Cortex, HandlerAccess
 from synapse.handlers import HandlerRegistry, HandlerRunner, UnknownHandler
 from synapse.policies import Policies, PolicyError
 from synapse.protocol import Serializer
-from synapse.server.auth import Identity
+from synapse.server.auth import BadToken, Identity
 from synapse.server.carriers import Vigil
+from synapse.server.keystore import StoredKeys
 from synapse.server.metrics import Metrics
 from synapse.server.probe import ServiceProbe
 from synapse.server.tokens import Bearer, Tokens
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 
 CLOSE_FACTOR = 4
 """Times `Settings.max_message_bytes`: a message so large closes its connection (1009) before it has been received."""
+
+KEYS_EVERY = 1.0  # s between two looks at the file of keys
 
 SERVICE_RESTART = 1012  # the close code of a graceful stop, as Phoenix's
 
@@ -94,6 +97,8 @@ class Service:
         The rules, and the rest.
     channels
         More topic patterns and their channel classes.
+    stored_keys
+        The keys of a file, which is watched: those who came in by one that is revoked are disconnected.
     node
         This node's name in events.
     loop
@@ -118,6 +123,7 @@ class Service:
         policies: Policies | None = None,
         settings: Settings | None = None,
         channels: Mapping[str, type[Channel]] | None = None,
+        stored_keys: StoredKeys | None = None,
         node: str = "local",
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
@@ -157,6 +163,9 @@ class Service:
         self.vigil = Vigil(loop, self.settings.busy_poll)
         self._open: set[WebSocket] = set()
         self._all_lost = asyncio.Event()
+        self._watch: asyncio.TimerHandle | None = None
+        if stored_keys is not None:
+            self._watch_keys(stored_keys)
 
     def load_handlers(self) -> None:
         """Import and make the handlers that agents may use: a bad one is known at the start, no import stalls the loop.
@@ -186,7 +195,9 @@ class Service:
                 known = ", ".join(sorted(self.runner.registry))
                 raise PolicyError(f"handlers.{name}", f"is no handler of this server, which has {known}")
 
-    def connect(self, agreed: ServerProtocol, serializer: Serializer, identity: Identity | Bearer | None) -> WebSocket:
+    def connect(
+        self, agreed: ServerProtocol, serializer: Serializer, identity: Identity | Bearer | BadToken | None
+    ) -> WebSocket:
         """Make the WebSocket of a connection whose handshake has agreed on extensions; a carrier feeds it."""
         protocol = ServerProtocol(state=State.OPEN, max_size=CLOSE_FACTOR * self.settings.max_message_bytes)
         protocol.extensions = agreed.extensions
@@ -202,6 +213,8 @@ class Service:
             return
         self.stopping = True
         self.metrics.close()
+        if self._watch is not None:
+            self._watch.cancel()
         self.cortex.drain()
         if len(self.cortex.interrupts) and self.settings.stop_grace:
             await self._queries_end(self.settings.stop_grace)
@@ -223,6 +236,13 @@ class Service:
             await _within(ended, seconds)
         finally:
             stop_listening()
+
+    def _watch_keys(self, keys: StoredKeys) -> None:
+        """Disconnect those whose key is no more, now and every second."""
+        for name in keys.take_revoked():
+            connections = self.cortex.revoke(f"key:{name}")
+            log.info("the key %r is no more: %d connections closed", name, connections)
+        self._watch = self.loop.call_later(KEYS_EVERY, self._watch_keys, keys)
 
     def _lost(self, websocket: WebSocket) -> None:
         self._open.discard(websocket)

@@ -134,9 +134,11 @@ class Gate:
         """Whether it can refuse anything."""
         return bool(self._keyed)
 
-    def admit(self, now: float, who: Any, cost: int = 1) -> Verdict:
-        """Ask for `who`, whose attributes `connection`, `agent` and `key` are looked at as needed."""
+    def admit(self, now: float, who: Any, cost: int = 1, also: RateLimit | None = None) -> Verdict:
+        """Ask for `who`, whose attributes `connection`, `agent` and `key` are looked at as needed, and `also` there."""
         keyed = self._keyed
+        if also is not None:
+            return admit_all([*(table.state(key_of(who), now) for key_of, table in keyed), also], now, cost)
         if len(keyed) == 1:
             key_of, table = keyed[0]
             return table.state(key_of(who), now).admit(now, cost)
