@@ -14,6 +14,7 @@ from synapse.client.presence import Roster
 from synapse.client.retrying import Rule
 from synapse.client.server import AsyncServer
 from synapse.client.ticker import ticking
+from synapse.client.trust import Verify
 from synapse.client.values import Result, Thought
 
 T = TypeVar("T")
@@ -27,11 +28,14 @@ async def aconnect(
     token: str | None = None,
     handler: str | None = None,
     timeout: float = 10.0,
+    verify: Verify | None = None,
     retry: Rule | None = None,
     budget: Rule | None = None,
 ) -> AsyncAgent:
     """Connect an agent to a cortex: `connect`, for those who await. Parameters and errors are the same."""
-    plans = plan(url, agent=agent, api_key=api_key, token=token, timeout=timeout, retry=retry, budget=budget)
+    plans = plan(
+        url, agent=agent, api_key=api_key, token=token, timeout=timeout, verify=verify, retry=retry, budget=budget
+    )
     io = io_thread()
     opened = await _over_there(io, establish(io, plans))
     if opened.notice:

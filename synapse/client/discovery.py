@@ -13,6 +13,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -38,16 +39,24 @@ class Target(msgspec.Struct, frozen=True):
         Goes into the join payload.
     token
         Jupyter's; goes into the ``Authorization`` header.
+    trust
+        Whose certificates to believe, for ``wss``; the system's authorities when None.
     """
 
     url: str
     api_key: str | None = None
     token: str | None = None
+    trust: ssl.SSLContext | None = None
 
     @property
     def is_loopback(self) -> bool:
         """Whether the server is on this machine, so that no proxy has business in between."""
         return urlsplit(self.url).hostname in _LOOPBACK
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it is reached by TLS."""
+        return self.url.startswith("wss:")
 
     def __repr__(self) -> str:
         return f"Target({self.url!r})"

@@ -40,7 +40,7 @@ class ConnectError(SynapseError, ConnectionError):
     """
 
     def __init__(self, url: str, problem: str, status: int | None = None, retry_after: float | None = None) -> None:
-        super().__init__(f"cannot connect to {url}: {problem}. {_connect_hint(status, retry_after)}")
+        super().__init__(f"cannot connect to {url}: {problem}. {_connect_hint(problem, status, retry_after)}")
         self.url = url
         self.problem = problem
         self.status = status
@@ -189,7 +189,9 @@ class BufferFull(SynapseError):
         self.limit = limit
 
 
-def _connect_hint(status: int | None, retry_after: float | None) -> str:
+def _connect_hint(problem: str, status: int | None, retry_after: float | None) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in problem:
+        return "If the server's certificate is of your own authority, pass verify='that-authority.pem'"
     if retry_after is not None:
         return f"Try again in {retry_after:g} s"
     if status == 404:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
+from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.datastructures import Headers
@@ -141,6 +141,7 @@ class _NoRedirects(connect):
 
 def _connect(target: Target) -> _NoRedirects:
     url = target.url
+    trust: dict[str, Any] = {"ssl": target.trust} if target.is_secure and target.trust is not None else {}
     return _NoRedirects(
         f"{url}{'&' if '?' in url else '?'}vsn={V2_SERIALIZER.vsn}",
         additional_headers={"Authorization": f"token {target.token}"} if target.token else None,
@@ -150,4 +151,5 @@ def _connect(target: Target) -> _NoRedirects:
         close_timeout=CLOSING,
         max_size=LARGEST,
         proxy=None if target.is_loopback else True,
+        **trust,
     )

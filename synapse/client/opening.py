@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import ssl
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -17,6 +18,7 @@ from synapse.client.io import IOThread
 from synapse.client.retrying import Rule, settings_for
 from synapse.client.rules import EmbeddedRules, RestRules, Rules
 from synapse.client.settings import Settings
+from synapse.client.trust import Verify, context_for
 from synapse.protocol import RESERVED_AGENTS
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ def plan(
     api_key: str | None,
     token: str | None,
     timeout: float,
+    verify: Verify | None = None,
     retry: Rule | None = None,
     budget: Rule | None = None,
 ) -> Plan:
@@ -71,7 +74,15 @@ def plan(
         raise ValueError(f"timeout must be more than 0 s, not {timeout!r}")
     settings = settings_for(retry, budget)
     targets = discovery.find(url, api_key=api_key, token=token)
+    if verify is not None:
+        targets = tuple(_verified(target, context_for(verify)) for target in targets)
     return Plan(agent, targets, discovery.is_explicit(url), timeout, settings)
+
+
+def _verified(target: Target, trust: ssl.SSLContext) -> Target:
+    if not target.is_secure:
+        raise ValueError(f"verify goes with https:// and wss:// only: nobody can verify {target.url}")
+    return msgspec.structs.replace(target, trust=trust)
 
 
 async def establish(io: IOThread, plan: Plan) -> Opened:

@@ -16,6 +16,7 @@ from synapse.client.opening import establish, plan
 from synapse.client.presence import Roster
 from synapse.client.retrying import Rule
 from synapse.client.server import Server
+from synapse.client.trust import Verify
 from synapse.client.values import Result, Thought
 
 
@@ -27,6 +28,7 @@ def connect(
     token: str | None = None,
     handler: str | None = None,
     timeout: float = 10.0,
+    verify: Verify | None = None,
     retry: Rule | None = None,
     budget: Rule | None = None,
 ) -> Agent:
@@ -49,6 +51,9 @@ def connect(
         Which handler answers this agent's queries; the server's default for it otherwise.
     timeout
         Seconds for connecting and joining together.
+    verify
+        For ``https`` and ``wss``: a file (or folder) of certificates in PEM format to believe in, where the server's
+        is not from an authority that the system knows; or an `ssl.SSLContext`. The system's authorities by default.
     retry
         When to ask again what the server refuses for now (``rate_limited``, ``overloaded``, ``shutting_down``, or
         with word of when): a retry policy of `synapse.policies`, such as ``FullJitter()``. It waits at least as
@@ -74,7 +79,9 @@ def connect(
     InvalidURL, ValueError
         If an argument cannot be understood; it names the part.
     """
-    plans = plan(url, agent=agent, api_key=api_key, token=token, timeout=timeout, retry=retry, budget=budget)
+    plans = plan(
+        url, agent=agent, api_key=api_key, token=token, timeout=timeout, verify=verify, retry=retry, budget=budget
+    )
     io = io_thread()
     opened = io.call(establish(io, plans))
     if opened.notice:
