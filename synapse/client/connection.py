@@ -222,7 +222,7 @@ class Connection:
     def _lost(self, event: news.Lost) -> None:
         failure: SynapseError
         if event.cause == "no reply":
-            failure = ReplyTimeout("query", self._session.settings.reply)
+            failure = ReplyTimeout("query", event.after or self._session.settings.reply)
         elif event.cause == "closed":
             failure = AgentClosed(event.why)
         else:

@@ -171,7 +171,7 @@ class QueryRefused(SynapseError):
 
 
 class QueryLost(SynapseError, ConnectionError):
-    """A query was accepted, then the connection dropped and the query's ending never arrived."""
+    """A query was accepted, and its ending never arrived: the connection dropped, or the server fell silent."""
 
     def __init__(self, ref: str, why: str) -> None:
         super().__init__(

@@ -114,11 +114,12 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """One of our queries will get no ending that we can read."""
+    """One of our queries will get no ending that we can read. `after` is how long a reply was waited for."""
 
     ref: str
     cause: Literal["no reply", "dropped", "garbled", "closed"]
     why: str
+    after: float | None = None
 
 
 class PresenceChanged(msgspec.Struct, frozen=True):

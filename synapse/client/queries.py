@@ -26,7 +26,9 @@ from synapse.protocol import messages as wire
 class _Query:
     """A query without an ending yet."""
 
-    __slots__ = ("accepted", "asked", "deadline", "message", "patience", "push", "ref", "seen", "stopping", "tries")
+    __slots__ = (
+        "accepted", "asked", "deadline", "limited", "message", "patience", "push", "ref", "seen", "stopping", "tries"
+    )  # fmt: skip
 
     def __init__(self, message: wire.Query, patience: float, asked: float, tries: Tries) -> None:
         self.ref = message.ref
@@ -37,7 +39,9 @@ class _Query:
         self.accepted = False
         self.push: Push | None = None
         self.stopping = False
-        self.deadline: Timer | None = None  # only after a drop: until then the server owes us the ending
+        # Of its own timeout; without one, only after a drop: until then the server owes us the ending.
+        self.deadline: Timer | None = None
+        self.limited = message.timeout is not None
         self.tries = tries
 
     @property
@@ -92,6 +96,8 @@ class Queries:
         query = _Query(message, patience, now, self._retries.start(now + patience, now))
         self._send(query, now, bounded=True)
         self._table[message.ref] = query
+        if query.limited:
+            query.deadline = self._timers.at(now + patience, lambda then: self._overdue(query, then))
 
     def interrupt(self, ref: str, reason: str, now: float) -> bool:
         """Stop one; see `Session.interrupt`."""
@@ -157,9 +163,9 @@ class Queries:
 
     def dropped(self, now: float) -> None:
         """The topic fell: the endings of what was accepted may be missed."""
-        for query in self._table.values():
-            if query.accepted and query.deadline is None:
-                self._expect(query, query.patience + self._settings.grace, now)
+        for query in list(self._table.values()):
+            if query.accepted:
+                self._expect(query, now)
 
     def seen(self) -> dict[str, int]:
         """By ref of those that are with the server, the last thought: what the join's ``resume`` says."""
@@ -181,7 +187,7 @@ class Queries:
                 self._accept(query, now)
                 if query.ref in resumed.gaps:
                     self._say(Gap(query.ref, query.seen, resumed.gaps[query.ref]))
-            if query.deadline is not None:  # the server owes the ending again
+            if query.deadline is not None and not query.limited:  # the server owes the ending again
                 query.deadline.cancel()
                 query.deadline = None
 
@@ -201,12 +207,13 @@ class Queries:
             self._refused(query, error_of(reply.response), now)
         elif reply.status == "timeout":
             self._retries.failed(now)
-            self._lose(query, "no reply", f"no reply within {self._settings.reply:g} s")
+            after = self._settings.reply
+            self._lose(query, "no reply", f"no reply within {after:g} s", after=after)
             if reply.elapsed:  # it was sent and may run, unheard
                 self._stop(query, "client gave up", now)
         elif reply.status == "disconnected":
             # It may have been accepted just before the drop; then its stream will be heard after the rejoin.
-            self._expect(query, query.patience + self._settings.grace, now)
+            self._expect(query, now)
         # "closed": the session closes too, and says why
 
     def _refused(self, query: _Query, error: Error, now: float) -> None:
@@ -255,14 +262,35 @@ class Queries:
             tries = query.tries.made
             self._say(Ended(result if tries == 1 else msgspec.structs.replace(result, attempts=tries)))
 
-    def _expect(self, query: _Query, seconds: float, now: float) -> None:
-        why = "the connection dropped and the ending did not come after it was back"
-        query.deadline = self._timers.at(now + seconds, lambda _: self._lose(query, "dropped", why))
+    def _expect(self, query: _Query, now: float) -> None:
+        """The connection dropped, and with it perhaps the ending. Its own timeout goes on; others get one now."""
+        if query.limited:
+            if now >= query.asked + query.patience:
+                self._give_up(query, now)
+        elif query.deadline is None:
+            why = "the connection dropped and the ending did not come after it was back"
+            wait = query.patience + self._settings.grace
+            query.deadline = self._timers.at(now + wait, lambda _: self._lose(query, "dropped", why))
 
-    def _lose(self, query: _Query, cause: Any, why: str) -> None:
+    def _overdue(self, query: _Query, now: float) -> None:
+        """Its own timeout is over. The server's word of that may be on its way, if there is a way."""
+        if self._channel.state == "joined":
+            query.deadline = self._timers.at(now + self._settings.late, lambda then: self._give_up(query, then))
+        else:
+            self._give_up(query, now)
+
+    def _give_up(self, query: _Query, now: float) -> None:
+        timeout = f"within its timeout of {query.patience:g} s"
+        if query.accepted:
+            self._lose(query, "dropped", f"no ending came {timeout}")
+        else:
+            self._retries.failed(now)
+            self._lose(query, "no reply", f"no reply {timeout}", after=query.patience)
+
+    def _lose(self, query: _Query, cause: Any, why: str, after: float | None = None) -> None:
         if self._table.get(query.ref) is query:
             self._forget(query)
-            self._say(Lost(query.ref, cause, why))
+            self._say(Lost(query.ref, cause, why, after))
 
     def _forget(self, query: _Query) -> None:
         del self._table[query.ref]

@@ -388,6 +388,21 @@ class TestAgent:
             with pytest.raises(synapse.QueryLost, match="was lost: the connection dropped"):
                 query.result  # noqa: B018
 
+    @pytest.mark.parametrize("face", ["sync", "async"])
+    def test_a_timeout_bounds_the_whole_call_though_the_server_has_gone(self, cortex: FakeCortex, face: str) -> None:
+        def ask() -> None:
+            with synapse.connect(cortex.url) as agent:
+                cortex.refuse_handshake = HTTPStatus.SERVICE_UNAVAILABLE
+                agent.ask("drop", timeout=0.2)
+
+        async def ask_async() -> None:
+            async with await synapse.aconnect(cortex.url) as agent:
+                cortex.refuse_handshake = HTTPStatus.SERVICE_UNAVAILABLE
+                await agent.ask("drop", timeout=0.2)
+
+        with pytest.raises((synapse.QueryLost, synapse.ReplyTimeout), match=r"within (its timeout of )?0\.2 s"):
+            ask() if face == "sync" else asyncio.run(ask_async())
+
     def test_a_query_without_a_reply_is_an_error_in_the_end(self, cortex: FakeCortex) -> None:
         with hurried(cortex, reply=0.05) as agent, pytest.raises(synapse.ReplyTimeout, match=r"within 0\.05 s"):
             agent.ask("silent")
