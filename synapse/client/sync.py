@@ -19,6 +19,8 @@ from synapse.client.server import Server
 from synapse.client.trust import Verify
 from synapse.client.values import Result, Thought
 
+ALERT = 0.5  # seconds until a Ctrl-C that came too early for a sleep takes effect
+
 
 def connect(
     url: str | None = None,
@@ -240,8 +242,11 @@ class Query(QueryFace):
         stream, changed = self._stream, threading.Lock()
         changed.acquire()
         stream.on_change(changed.release)
-        if not stream.over and len(stream.thoughts) <= seen:
-            changed.acquire()
+        if stream.over or len(stream.thoughts) > seen:
+            return
+        # A Ctrl-C in the moment before the sleep does not end it: look up now and then.
+        while not changed.acquire(timeout=ALERT):
+            pass
 
     def __enter__(self) -> Query:
         return self

@@ -293,6 +293,14 @@ class TestQuery:
             query.result  # noqa: B018
         assert cortex.wait_for_event("interrupt")[4]["ref"] == query.ref
 
+    def test_a_keyboard_interrupt_just_before_the_wait_is_not_missed(self, cortex: FakeCortex, agent: Agent) -> None:
+        query = agent.query("wait")
+        assert next(iter(query)).content == "wait"
+        interrupt_when_waiting(query, unnoticed=True)
+        with pytest.raises(KeyboardInterrupt):
+            query.result  # noqa: B018
+        assert cortex.wait_for_event("interrupt")[4]["ref"] == query.ref
+
     def test_many_at_once_from_many_threads(self, agent: Agent) -> None:
         """Each gets its own thoughts, in order, and its own ending."""
         wrong: list[Any] = []
@@ -327,15 +335,21 @@ class TestQuery:
         assert query.status == "lost"
 
 
-def interrupt_when_waiting(query: synapse.Query) -> None:
-    """Press Ctrl-C once this thread is about to sleep for more news of the query."""
+def interrupt_when_waiting(query: synapse.Query, *, unnoticed: bool = False) -> None:
+    """Press Ctrl-C once this thread is about to sleep for more news of the query.
+
+    `unnoticed`: in a way that does not end a sleep, as if it had come in the moment before.
+    """
     wakeups = query._stream._wakeups
     before = len(wakeups)
 
     def press() -> None:
         while len(wakeups) == before:
             pass
-        os.kill(os.getpid(), signal.SIGINT)
+        if unnoticed:
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # this thread's sleep ends, if it has one
+        else:
+            os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=press).start()
 
