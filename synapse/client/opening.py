@@ -19,12 +19,10 @@ from synapse.client.retrying import Rule, settings_for
 from synapse.client.rules import EmbeddedRules, RestRules, Rules
 from synapse.client.settings import Settings
 from synapse.client.trust import Verify, context_for
-from synapse.protocol import RESERVED_AGENTS
+from synapse.protocol import LONGEST_AGENT_ID, RESERVED_AGENTS, is_agent_id
 
 if TYPE_CHECKING:
     from synapse.server.embedded import EmbeddedServer
-
-LONGEST_NAME = 200
 
 # One embedded cortex for each IO thread, and in practice one for each process.
 _embedded: dict[IOThread, asyncio.Task[EmbeddedServer]] = {}
@@ -68,8 +66,10 @@ def plan(
     """
     if agent is None:
         agent = discovery.agent_name(secrets.token_hex(2), os.environ)
-    elif not isinstance(agent, str) or not 0 < len(agent) <= LONGEST_NAME or agent in RESERVED_AGENTS:
-        raise ValueError(f"agent must be a name of 1 to {LONGEST_NAME} characters and not reserved, not {agent!r}")
+    elif not isinstance(agent, str) or not is_agent_id(agent):
+        reserved = " or ".join(sorted(RESERVED_AGENTS))
+        problem = f"must be a name of 1 to {LONGEST_AGENT_ID} printable characters, and not {reserved}"
+        raise ValueError(f"agent {problem}; not {agent!r}")
     if not timeout > 0:
         raise ValueError(f"timeout must be more than 0 s, not {timeout!r}")
     settings = settings_for(retry, budget)

@@ -16,7 +16,18 @@ from synapse.cortex.connections import Connection
 from synapse.cortex.job import Job
 from synapse.cortex.replay import Missed
 from synapse.cortex.scheduler import Refusal
-from synapse.protocol import RESERVED_AGENTS, Interrupt, InvalidMessage, Join, Pong, Query, Status, parse
+from synapse.protocol import (
+    LONGEST_AGENT_ID,
+    RESERVED_AGENTS,
+    Interrupt,
+    InvalidMessage,
+    Join,
+    Pong,
+    Query,
+    Status,
+    is_agent_id,
+    parse,
+)
 
 if TYPE_CHECKING:
     from synapse.cortex.cortex import Cortex
@@ -214,8 +225,8 @@ class RosterChannel(AuthorizedChannel):
 def _bad_agent_id(agent: str) -> str | None:
     if agent in RESERVED_AGENTS:
         return f"reserved topic: cortex:{agent}"
-    if not 1 <= len(agent) <= 255 or not agent.isprintable():
-        return "invalid agent_id: 1 to 255 printable characters"
+    if not is_agent_id(agent):
+        return f"invalid agent_id: 1 to {LONGEST_AGENT_ID} printable characters"
     return None
 
 

@@ -29,9 +29,10 @@ from synapse.protocol.serializers import (
     raw,
     serializer_for,
 )
-from synapse.protocol.topics import MONITOR, RESERVED_AGENTS, ROSTER
+from synapse.protocol.topics import LONGEST_AGENT_ID, MONITOR, RESERVED_AGENTS, ROSTER, is_agent_id
 
 __all__ = [
+    "LONGEST_AGENT_ID",
     "MONITOR",
     "RESERVED_AGENTS",
     "ROSTER",
@@ -55,6 +56,7 @@ __all__ = [
     "Status",
     "Thought",
     "encode_json",
+    "is_agent_id",
     "is_utf8",
     "parse",
     "raw",

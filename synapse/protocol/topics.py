@@ -10,3 +10,11 @@ MONITOR = "cortex:monitor"
 
 RESERVED_AGENTS = frozenset({"presence", "monitor"})
 """What no agent may be called, as its topic would be a reserved one."""
+
+LONGEST_AGENT_ID = 255
+"""How many characters an agent's id may have."""
+
+
+def is_agent_id(text: str) -> bool:
+    """Whether an agent may be called that: printable, not too long, not reserved."""
+    return 1 <= len(text) <= LONGEST_AGENT_ID and text.isprintable() and text not in RESERVED_AGENTS

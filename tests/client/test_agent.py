@@ -103,10 +103,16 @@ class TestConnect:
             synapse.connect(cortex.url, timeout=0.2)
         cortex.wait_for(lambda: cortex.closes)
 
-    @pytest.mark.parametrize("name", ["", "presence", "monitor", "x" * 201, 7])
+    @pytest.mark.parametrize("name", ["", "presence", "monitor", "x" * 256, "a\nb", 7])
     def test_an_impossible_name_is_refused_here(self, name: Any) -> None:
-        with pytest.raises(ValueError, match="agent must be a name of 1 to 200 characters"):
+        with pytest.raises(
+            ValueError, match="agent must be a name of 1 to 255 printable characters, and not monitor or presence"
+        ):
             synapse.connect("ws://127.0.0.1:1", agent=name)
+
+    def test_the_longest_name_that_a_server_takes_is_taken(self, cortex: FakeCortex) -> None:
+        with synapse.connect(cortex.url, agent="x" * 255) as agent:
+            assert agent.status == "joined"
 
     def test_an_impossible_timeout_is_refused_here(self) -> None:
         with pytest.raises(ValueError, match="timeout must be more than 0 s"):
