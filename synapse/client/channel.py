@@ -202,9 +202,9 @@ class Channel:
         self._socket.send(self.join_ref, self._socket.next_ref(), self.topic, "phx_leave", {})
         self._refused(Error("no reply"), now)
 
-    def _rejoin_later(self, now: float, soonest: float = 0.0) -> None:
+    def _rejoin_later(self, now: float, retry_after: float = 0.0) -> None:
         if self.state == "waiting" and self._socket.is_open:
-            delay = max(soonest, self._retry.delay(now, self._socket.random()))
+            delay = retry_after + self._retry.delay(now, self._socket.random())
             self._timer = self._socket.timers.at(now + delay, self.join)
 
     def _send(self, push: Push, now: float) -> None:

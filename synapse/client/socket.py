@@ -88,7 +88,8 @@ class Socket:
         self.state = "waiting"
         self._stop_heartbeat()
         self.outbox.clear()  # its messages count as sent: their outcome is unknown, and they must not be sent twice
-        delay = max(retry_after, self._retry.delay(now, self.random()))
+        # On top of what the server says: else all whom it has turned away would come back at once.
+        delay = retry_after + self._retry.delay(now, self.random())
         self.timers.at(now + delay, self._reopen)
         self._say(Dropped(code, reason, delay))
         for channel in list(self.channels.values()):

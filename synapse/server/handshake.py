@@ -88,8 +88,8 @@ async def open_websocket(
         cortex.emit_refused("connection", "", refusal.reason, refusal.policy, refusal.retry_after)
         _turn_away(handler, refusal)
         return
-    stream = handler.detach()
     try:
+        stream = handler.detach()
         stream.set_nodelay(True)
         await stream.write(response.serialize())
         if cortex.schedulers.draining:  # it has begun to stop since

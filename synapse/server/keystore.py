@@ -6,7 +6,6 @@ cannot be looked up in a table either.
 
 from __future__ import annotations
 
-import fcntl
 import hmac
 import logging
 import os
@@ -15,7 +14,7 @@ import secrets
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Annotated
@@ -185,6 +184,20 @@ class KeyStore:
     @contextmanager
     def _change(self) -> Iterator[dict[str, StoredKey]]:
         """Read, let change, write: one at a time, and whoever reads meanwhile sees the old or the new."""
+        folder = self._lock()
+        try:
+            keys = self.read()
+            yield keys
+            self._write(_File(list(keys.values())))
+            with suppress(OSError):  # not every file system can
+                os.fsync(folder)
+        finally:
+            os.close(folder)  # and with it the lock
+
+    def _lock(self) -> int:
+        """Open the folder, and wait until no one else changes keys there."""
+        import fcntl  # only here: a server on Windows does without
+
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             folder = os.open(self.path.parent, os.O_RDONLY)
@@ -192,12 +205,10 @@ class KeyStore:
             raise KeyStoreError(f"{self.path}: cannot be written: {error.strerror}") from None
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
-            keys = self.read()
-            yield keys
-            self._write(_File(list(keys.values())))
-            os.fsync(folder)
-        finally:
+        except OSError as error:
             os.close(folder)
+            raise KeyStoreError(f"{self.path}: cannot be locked: {error.strerror}") from None
+        return folder
 
     def _write(self, content: _File) -> None:
         data = msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
