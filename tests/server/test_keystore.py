@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,12 @@ class TestTheFile:
             store.add("other")
         assert store.path.read_bytes() == before
         assert len(list(store.path.parent.iterdir())) == 1
+
+    def test_those_who_change_it_at_once_lose_nothing(self, store: KeyStore) -> None:
+        with ThreadPoolExecutor(8) as pool:
+            keys = list(pool.map(lambda number: store.add(f"k{number}"), range(40)))
+        stored = StoredKeys(store)
+        assert all(stored.find(key) is not None for key in keys)
 
     @pytest.mark.parametrize(
         ("content", "named"),
