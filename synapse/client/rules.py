@@ -67,8 +67,9 @@ class RestRules:
         if token := jupyter_token(self._target, self._environ):
             request.add_header("Authorization", f"token {token}")
         proxies = urllib.request.ProxyHandler({} if self._target.is_loopback else None)
+        trust = urllib.request.HTTPSHandler(context=self._target.trust)
         try:
-            with urllib.request.build_opener(proxies).open(request, timeout=PATIENCE) as answer:
+            with urllib.request.build_opener(proxies, trust).open(request, timeout=PATIENCE) as answer:
                 return msgspec.json.decode(answer.read(), type=dict[str, Any])
         except urllib.error.HTTPError as error:
             with error:

@@ -18,6 +18,8 @@ from synapse.client.connection import Connection
 from synapse.client.discovery import Target, normalise
 from synapse.client.events import Accepted, Ended, PresenceChanged, Thinking
 from synapse.client.io import io_thread
+from synapse.client.opening import Opened
+from synapse.client.rules import RestRules
 from synapse.client.session import Session
 from synapse.client.settings import Backoff, Settings
 from synapse.protocol import Query
@@ -29,16 +31,15 @@ SOON = Backoff(base=0.01, cap=0.01)
 def play(act: Callable[[AsyncAgent], Awaitable[None]], phoenix: RecordedPhoenix, **settings: Any) -> None:
     """Act as an agent that joined with the recorded key, and leave."""
 
-    async def connect() -> Connection:
+    async def connect() -> Opened:
         target = Target(normalise(phoenix.url).url, api_key="test-key")
-        rules = Settings(reconnect=SOON, rejoin=SOON, **settings)
-        connection = Connection(io_thread(), target, "ada", rules)
+        connection = Connection(io_thread(), target, "ada", Settings(reconnect=SOON, rejoin=SOON, **settings))
         await connection.open(10)
-        return connection
+        return Opened(connection, RestRules(target))
 
     async def scenario() -> None:
-        connection = await asyncio.wrap_future(io_thread().submit(connect()))
-        async with AsyncAgent(connection, io_thread(), None) as agent:
+        opened = await asyncio.wrap_future(io_thread().submit(connect()))
+        async with AsyncAgent(opened, io_thread(), None) as agent:
             await act(agent)
 
     asyncio.run(scenario())

@@ -52,6 +52,12 @@ def test_an_agent_that_believes_in_its_authority_is_answered(server: LiveServer,
         assert query.result.status == "success"
 
 
+def test_its_rules_are_read_and_replaced_in_the_same_trust(server: LiveServer, authority: Path) -> None:
+    with synapse.connect(address(server, "https"), token=server.token, verify=authority) as agent:
+        agent.server.apply(timeout={"kind": "fixed", "seconds": 7})
+        assert agent.server.policies.timeout == synapse.policies.FixedTimeout(7)
+
+
 def test_so_is_one_with_a_context_of_its_own(server: LiveServer, authority: Path) -> None:
     context = ssl.create_default_context(cafile=authority)
 
