@@ -388,6 +388,17 @@ class TestHandshake:
         connection.close()
 
 
+class TestChannels:
+    def test_one_connection_joins_a_hundred_and_no_more(self, wire: Wire) -> None:
+        for number in range(100):
+            wire.join(f"wire-crowd-{number}")
+        over = wire.ask("cortex:wire-crowd-100", "phx_join", {"api_key": "test-key"})
+        assert over == {"status": "error", "response": {"reason": "too many channels joined"}}
+        assert wire.ask("cortex:wire-crowd-7", "phx_leave")["status"] == "ok"
+        wire.join("wire-crowd-100")
+        assert wire.ask("cortex:wire-crowd-99", "ping")["status"] == "ok"
+
+
 class TestLeaks:
     def test_200_connections_leave_nothing_behind(self, server: LiveServer) -> None:
         """However they end: descriptors and connections are back at their level."""

@@ -109,7 +109,11 @@ class Wire:
         if narrow:  # before the connection is made: loopback's large segments let the system buffer megabytes
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
-        self.sock.connect((uri.host, uri.port))
+        try:
+            self.sock.connect((uri.host, uri.port))
+        except OSError:
+            self.sock.close()
+            raise
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
             self.sock = tls.wrap_socket(self.sock, server_hostname=uri.host)
