@@ -87,7 +87,7 @@ def find(
     if url is None and home is not None:
         return (Target(home.url, api_key or key, token or home.token),)
     if url is None:
-        return tuple(Target(found.url, api_key or key, token or found.token) for found in _parents(environ))
+        return tuple(Target(found.url, api_key or key, token or found.token) for found in parents(environ))
     target = normalise(url)
     if home is not None and home.url != target.url:
         key = None  # the key belongs to SYNAPSE_URL: do not show it to another server
@@ -98,7 +98,7 @@ def jupyter_token(target: Target, environ: Mapping[str, str] = os.environ) -> st
     """Jupyter's token for a server: what came with its address, or what our parent wrote down if it is that server."""
     if target.token is not None:
         return target.token
-    return next((parent.token for parent in _parents(environ) if _same(parent, target)), None)
+    return next((parent.token for parent in parents(environ) if _same(parent, target)), None)
 
 
 def is_explicit(url: str | None, environ: Mapping[str, str] = os.environ) -> bool:
@@ -170,7 +170,7 @@ class _ServerFile(msgspec.Struct):
     sock: str = ""
 
 
-def _parents(environ: Mapping[str, str]) -> list[Target]:
+def parents(environ: Mapping[str, str] = os.environ) -> list[Target]:
     """The Jupyter server that started this process: our parent, or the one a kernel's child inherits by name."""
     from jupyter_core.paths import jupyter_runtime_dir
 

@@ -6,7 +6,8 @@ import asyncio
 import os
 import secrets
 import ssl
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -23,6 +24,8 @@ from synapse.protocol import LONGEST_AGENT_ID, RESERVED_AGENTS, is_agent_id
 
 if TYPE_CHECKING:
     from synapse.server.embedded import EmbeddedServer
+
+T = TypeVar("T")
 
 # One embedded cortex for each IO thread, and in practice one for each process.
 _embedded: dict[IOThread, asyncio.Task[EmbeddedServer]] = {}
@@ -93,10 +96,19 @@ async def establish(io: IOThread, plan: Plan) -> Opened:
     ConnectError, JoinError
         If the server that was named cannot be reached, or refuses the agent.
     """
+    (connection, rules), notice = await reach(io, plan, lambda target: _open(io, target, plan))
+    return Opened(connection, rules, notice)
+
+
+async def reach(io: IOThread, plan: Plan, open_: Callable[[Target], Awaitable[T]]) -> tuple[T, str | None]:
+    """Open whatever it is at the first target that is a cortex, or else at an embedded one; as `establish`.
+
+    Returns what was opened, and a line for the user if something was started for it.
+    """
     why = "no Jupyter server found"
     for target in plan.targets:
         try:
-            return Opened(await _open(io, target, plan), RestRules(target))
+            return await open_(target), None
         except ConnectError as error:
             # Nobody named this server: it is our parent, but has no cortex (404) or is going away.
             if plan.explicit or error.status not in (None, 404):
@@ -104,15 +116,24 @@ async def establish(io: IOThread, plan: Plan) -> Opened:
             why = f"the Jupyter server of this kernel has no cortex: {error.problem}"
     fresh = io not in _embedded
     server = await _start_embedded(io)
-    connection = await _open(io, Target(server.url, api_key=server.api_key), plan)
+    opened = await open_(Target(server.url, api_key=server.api_key))
     where = server.url.partition("/cortex")[0]
-    return Opened(connection, EmbeddedRules(server), f"cortex: embedded at {where} ({why})" if fresh else None)
+    return opened, f"cortex: embedded at {where} ({why})" if fresh else None
 
 
-async def _open(io: IOThread, target: Target, plan: Plan) -> Connection:
+async def _open(io: IOThread, target: Target, plan: Plan) -> tuple[Connection, Rules]:
     connection = Connection(io, target, plan.agent, plan.settings)
     await connection.open(plan.timeout)
-    return connection
+    server = embedded(io)
+    if server is not None and server.url == target.url:
+        return connection, EmbeddedRules(server)
+    return connection, RestRules(target)
+
+
+def embedded(io: IOThread) -> EmbeddedServer | None:
+    """The embedded cortex of this process, None while there is none."""
+    task = _embedded.get(io)
+    return task.result() if task is not None and task.done() and task.exception() is None else None
 
 
 async def _start_embedded(io: IOThread) -> EmbeddedServer:
