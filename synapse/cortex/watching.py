@@ -49,12 +49,14 @@ class MonitorChannel(AuthorizedChannel):
         return ok({"interval_ms": round(self._interval * 1000)})
 
     def joined(self) -> None:
+        super().joined()
         monitor = self.cortex.monitor
         monitor.settle()  # those who share our interval get what was before us
         monitor.watch(self, self._interval)
         self.push("snapshot", monitor.snapshot())
 
-    def terminate(self, reason: str) -> None:  # noqa: ARG002
+    def terminate(self, reason: str) -> None:
+        super().terminate(reason)
         self.cortex.monitor.unwatch(self)
 
     def handle_in(self, event: str, payload: Any, ref: MessageRef) -> Reply | Stop | None:

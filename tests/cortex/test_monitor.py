@@ -62,6 +62,14 @@ class TestWhoMayWatch:
     def test_unless_the_cortex_was_told_so(self) -> None:
         assert watch(Node(authorizer=Key(), watch_with_keys=True)).take()[0].event == "snapshot"
 
+    def test_one_who_watches_by_a_key_counts_and_goes_with_it(self) -> None:
+        node = Node(authorizer=Key(), watch_with_keys=True)
+        observer = watching(node)
+        assert node.cortex.admission.held == 2, "a connection and its key"
+        assert node.cortex.revoke("a key") == 1
+        node.settle()
+        assert observer.closed == 1008
+
     def test_a_refusal_is_one_line_in_the_audit_log(self, caplog: pytest.LogCaptureFixture) -> None:
         Node(authorizer=Key()).peer().ask(TOPIC, "phx_join", {"api_key": "secret-7"})
         [record] = [record for record in caplog.records if record.name == "synapse.audit"]
