@@ -54,6 +54,9 @@ class Recording:
         number = next((n for n in range(self._at, len(self._steps)) if self._is(self._steps[n], frame)), None)
         if frame[3] == "heartbeat":
             return [[None, frame[1], "phoenix", "phx_reply", {"response": {}, "status": "ok"}]], None
+        left = [step for step in self._steps[self._at :] if step.conn == self._conn and "frame" in step.action]
+        if number is None and not left:
+            return [], None  # the recorded client had gone by then: there is nothing more to say
         assert number is not None, f"nothing like {frame} was recorded from there on"
         end = number + 1
         while end < len(self._steps) and self._steps[end].conn != self._conn:
