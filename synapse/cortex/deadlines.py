@@ -21,8 +21,8 @@ class Deadlines:
     """Who must have ended by when.
 
     Most jobs come with the same patience, so that they stand in a line in the order of their deadlines; who comes out
-    of order goes on a heap. Jobs that have ended leave when they are first, or at a sweep: there are never more than
-    twice as many as there were others at the last sweep, and `FEW`.
+    of order goes on a heap. Jobs that have ended leave at a sweep: there are never more than twice as many jobs as
+    there were others at the last sweep, and `FEW`.
 
     Parameters
     ----------
@@ -56,8 +56,6 @@ class Deadlines:
             heappush(self._heap, (deadline, self._number, job))
         else:
             line.append(job)
-            while line[0].state is ENDED:
-                line.popleft()
         if len(line) + len(self._heap) > self._room:
             self._sweep()
         if deadline < self._due:

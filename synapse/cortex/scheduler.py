@@ -7,7 +7,7 @@ queries: submitted = rejected + waiting + running + ended, at every moment.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import msgspec
@@ -82,6 +82,7 @@ class Scheduler:
         shared: Gate | None = None,
     ) -> None:
         self._clock = clock
+        self._time = clock.time
         self._runner = runner
         self._outlet = outlet
         self._bus = bus or events.Bus()
@@ -119,6 +120,11 @@ class Scheduler:
         """How many queries hold a slot."""
         return len(self._running)
 
+    def unfinished(self) -> Iterator[Job]:
+        """Accepted jobs that have not ended: those that run, oldest first, then those that wait."""
+        yield from self._running
+        yield from self._queue
+
     @property
     def limit(self) -> int:
         """How many may run at once, now."""
@@ -132,7 +138,7 @@ class Scheduler:
 
     def submit(self, job: Job) -> Refusal | None:
         """Ask for a job to be run. None means accepted: exactly one ending will follow, never at once."""
-        now = self._clock.time()
+        now = self._time()
         job.submitted = now
         job.scheduler = self
         self.submitted += 1
@@ -159,7 +165,7 @@ class Scheduler:
         job.state = WAITING
         self._admit(job, now)
         if evicted:
-            self._evict(evicted)
+            self._evict(evicted, now)
         return None
 
     def think(self, job: Job, thought: Any) -> bool:
@@ -169,7 +175,7 @@ class Scheduler:
         self._outlet.thought(job, thought)
         job.thoughts += 1
         if job.first_thought is None or self._bus.listeners:
-            now = self._clock.time()
+            now = self._time()
             if job.first_thought is None:
                 job.first_thought = now
             if self._bus.listeners:
@@ -180,9 +186,10 @@ class Scheduler:
         """Report a running job's own ending. False if it has ended before, by timeout or interrupt."""
         if job.state is not RUNNING:
             return False
-        self._end(job, status, reason, data)
+        now = self._time()
+        self._end(job, now, status, reason, data)
         if self._may_wait:
-            self._fill()
+            self._fill(now)
         return True
 
     def interrupt(self, job: Job, reason: str) -> bool:
@@ -194,7 +201,7 @@ class Scheduler:
 
         Running state carries over where the kind of a policy stays the same. `shared` is as in the constructor.
         """
-        now = self._clock.time()
+        now = self._time()
         old, self.policies = self.policies, policies
         self.gate = Gate(policies.rate_limit, now, before=self.gate, shared=shared)
         self._timeout = policies.timeout.start(now, self._timeout)
@@ -205,8 +212,8 @@ class Scheduler:
             before, self._queue = self._queue, policies.queue.start(now)
             evicted = move(before, self._queue, now)
         self._look_at_policies()
-        self._evict(evicted)
-        self._fill()
+        self._evict(evicted, now)
+        self._fill(now)
 
     def drain(self) -> None:
         """Accept nothing more; what was accepted goes on. See `interrupt_all`."""
@@ -214,10 +221,11 @@ class Scheduler:
 
     def interrupt_all(self, reason: str) -> None:
         """End all that waits and runs."""
+        now = self._time()
         while len(self._queue):
-            job, evicted = self._queue.take(self._clock.time())
+            job, evicted = self._queue.take(now)
             for waiting in filter(None, (job, *evicted)):
-                self._end(waiting, "interrupted", reason, None)
+                self._end(waiting, now, "interrupted", reason, None)
         for running in list(self._running):
             self._stop(running, "interrupted", reason)
 
@@ -241,21 +249,20 @@ class Scheduler:
             log.exception("%r could not be started", job)
             self._clock.call_later(0, lambda: self.finish(job, "error", {"reason": "internal error"}, "internal error"))
 
-    def _fill(self) -> None:
+    def _fill(self, now: float) -> None:
         """Give free slots to those who wait."""
         while len(self._running) < self._concurrency.limit:
-            now = self._clock.time()
             job, evicted = self._queue.take(now)
             if evicted:
-                self._evict(evicted)
+                self._evict(evicted, now)
             if job is None:
                 self._may_wait = False
                 return
             self._start(job, now)
 
-    def _evict(self, jobs: Iterable[Job]) -> None:
+    def _evict(self, jobs: Iterable[Job], now: float) -> None:
         for job in jobs:
-            self._end(job, "error", "overloaded", {"reason": "overloaded", "policy": self._queue_kind})
+            self._end(job, now, "error", "overloaded", {"reason": "overloaded", "policy": self._queue_kind})
 
     @property
     def _queue_kind(self) -> str:
@@ -265,22 +272,22 @@ class Scheduler:
         self._stop(job, "timeout", "timeout", {"reason": "timeout"})
 
     def _stop(self, job: Job, status: str, reason: str, data: Any = None) -> bool:
+        now = self._time()
         if job.state is WAITING:
             self._queue.remove(job)
-            self._end(job, status, reason, data)
+            self._end(job, now, status, reason, data)
         elif job.state is RUNNING:
-            self._end(job, status, reason, data)
+            self._end(job, now, status, reason, data)
             try:
                 self._runner.cancel(job)
             except Exception:
                 log.exception("%r could not be cancelled", job)
-            self._fill()
+            self._fill(now)
         else:
             return False
         return True
 
-    def _end(self, job: Job, status: str, reason: str | None, data: Any) -> None:
-        now = self._clock.time()
+    def _end(self, job: Job, now: float, status: str, reason: str | None, data: Any) -> None:
         if job.state is RUNNING:
             del self._running[job]
             rtt = 0.0 if job.started is None else now - job.started
