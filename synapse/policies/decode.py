@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, TypeAlias, get_args
 
 import msgspec
 
@@ -27,37 +27,43 @@ from synapse.policies.timeout import HedgePolicy, TimeoutPolicy
 
 GROUP = "synapse.policies"
 
+Kinds: TypeAlias = dict[str, type[Policy]]
+Families: TypeAlias = Mapping[str, Kinds]
 
-def _kinds(union: Any) -> dict[str, type[Policy]]:
+
+def kinds_of(union: Any) -> Kinds:
+    """The kinds that a union of policies has, by name."""
     return {kind_of(cls): cls for cls in get_args(union) or (union,)}
 
 
-FAMILIES: dict[str, dict[str, type[Policy]]] = {
-    "rate-limit": _kinds(RateLimitPolicy),
-    "concurrency": _kinds(ConcurrencyPolicy),
-    "queue": _kinds(QueuePolicy),
-    "timeout": _kinds(TimeoutPolicy),
-    "hedge": _kinds(HedgePolicy),
-    "retry": _kinds(RetryPolicy),
-    "guard": _kinds(GuardPolicy),
-    "mailbox": _kinds(MailboxPolicy),
-    "connections": _kinds(ConnectionsPolicy),
-    "balancing": _kinds(BalancingPolicy),
+FAMILIES: dict[str, Kinds] = {
+    "rate-limit": kinds_of(RateLimitPolicy),
+    "concurrency": kinds_of(ConcurrencyPolicy),
+    "queue": kinds_of(QueuePolicy),
+    "timeout": kinds_of(TimeoutPolicy),
+    "hedge": kinds_of(HedgePolicy),
+    "retry": kinds_of(RetryPolicy),
+    "guard": kinds_of(GuardPolicy),
+    "mailbox": kinds_of(MailboxPolicy),
+    "connections": kinds_of(ConnectionsPolicy),
+    "balancing": kinds_of(BalancingPolicy),
 }
 """The kinds of each family that are known so far."""
 
 
-def decode(family: str, value: Any, path: str = "") -> Any:
+def decode(family: str, value: Any, path: str = "", families: Families | None = None) -> Any:
     """Read a policy.
 
     Parameters
     ----------
     family
-        One of `FAMILIES`.
+        One of `FAMILIES`, or of the `families` given.
     value
         A table with its ``kind`` and fields, a kind alone (all else as usual), or a policy, which is returned as it is.
     path
         Where the value stands in a larger one, for errors.
+    families
+        The kinds of other families, which read the same but are no policies: a simulation's laws and faults.
 
     Returns
     -------
@@ -69,13 +75,14 @@ def decode(family: str, value: Any, path: str = "") -> Any:
     PolicyError
         If the value is none of them: which field, what is allowed, in which unit.
     """
+    kinds = (FAMILIES if families is None else families)[family]
     if isinstance(value, Policy):
-        return _known(family, value, path)
+        return _known(family, kinds, value, path)
     if isinstance(value, str):
         value = {"kind": value}
     if not isinstance(value, Mapping):
         raise PolicyError(path, f"must be a table with a kind; not {value!r}")
-    cls = _class(family, value.get("kind"), path)
+    cls = _class(family, kinds, value.get("kind"), path)
     if cls is All:
         return _decode_all(value, path)
     try:
@@ -140,17 +147,17 @@ def register(cls: type[Policy]) -> type[Policy]:
     return cls
 
 
-def _known(family: str, policy: Policy, path: str) -> Policy:
-    if type(policy) not in FAMILIES[family].values():
-        raise PolicyError(path, f"must be a {family} policy; {policy!r} is none")
+def _known(family: str, kinds: Kinds, policy: Policy, path: str) -> Policy:
+    if type(policy) not in kinds.values():
+        noun = f"{family} policy" if family in FAMILIES else family
+        raise PolicyError(path, f"must be a {noun}; {policy!r} is none")
     return policy
 
 
-def _class(family: str, kind: Any, path: str) -> type[Policy]:
-    kinds = FAMILIES[family]
+def _class(family: str, kinds: Kinds, kind: Any, path: str) -> type[Policy]:
     if kind is None:
         raise PolicyError(join(path, "kind"), f"is required: one of {', '.join(kinds)}")
-    if isinstance(kind, str) and (kind in kinds or _load(family, kind, path)):
+    if isinstance(kind, str) and (kind in kinds or (family in FAMILIES and _load(family, kind, path))):
         return kinds[kind]
     problem = f"must be one of {', '.join(kinds)}; not {kind!r}{_hint(kind, kinds)}"
     raise PolicyError(join(path, "kind"), problem)

@@ -43,7 +43,8 @@ class Environment(SimPyEnvironment):
     """A SimPy environment that calls plain functions, too.
 
     A cancelled timer stays on the schedule until its time comes or until a sweep: at most `FEW` of them, or as many as
-    there are others, whichever is more. So the schedule never has more than twice what is to come, and `FEW`.
+    there are others, whichever is more. So the schedule never has more than twice what is to come, and `FEW`. Calls
+    that have lapsed count as cancelled timers do: see `lapses`.
 
     Parameters
     ----------
@@ -56,6 +57,8 @@ class Environment(SimPyEnvironment):
         How many events have happened; cancelled timers do not count.
     """
 
+    _now: float
+
     def __init__(self, initial_time: float = 0.0) -> None:
         super().__init__(float(initial_time))
         self._entries: list[tuple[float, int, int, Callable[[Any], object], Any]] = []
@@ -63,6 +66,7 @@ class Environment(SimPyEnvironment):
         self._cancelled = 0
         self._happen_now = self._happen
         self._passed = 0  # entries taken off that were cancelled timers, or swept ones
+        self._lapsed: dict[Callable[[Any], object], Callable[[float, Any], bool]] = {_fire: _is_cancelled}
 
     @property
     def called(self) -> int:
@@ -74,8 +78,20 @@ class Environment(SimPyEnvironment):
 
     def time(self) -> float:
         """Now, in s."""
-        now: float = self._now
-        return now
+        return self._now
+
+    def lapses(self, callback: Callable[[Any], object], lapsed: Callable[[float, Any], bool]) -> None:
+        """Tell that calls of `callback` may lapse: be of no use any more when they come.
+
+        ``lapsed(at, argument)`` says whether the call at a time has. Whoever makes one lapse says so by `forget_one`;
+        and `callback`, if it finds that its call has lapsed, by `lapse`.
+        """
+        self._lapsed[callback] = lapsed
+
+    def lapse(self) -> None:
+        """A call that has lapsed came nevertheless."""
+        self._cancelled -= 1
+        self._passed += 1
 
     def call(self, delay: float, callback: Callable[[Any], object], argument: Any) -> None:
         """Call ``callback(argument)`` after `delay` seconds, at least 0. It cannot be cancelled."""
@@ -106,9 +122,9 @@ class Environment(SimPyEnvironment):
     def peek(self) -> float:
         """When the next event happens, s; infinity if there is none."""
         entries = self._entries
-        while entries and _is_cancelled(entries[0]):
+        while entries and self._has_lapsed(entries[0]):
             heappop(entries)
-            self._lapse()
+            self.lapse()
         return entries[0][0] if entries else float("inf")
 
     def step(self) -> None:
@@ -156,11 +172,11 @@ class Environment(SimPyEnvironment):
         return None
 
     def forget_one(self) -> None:
-        """One more of the timers on the schedule was cancelled."""
+        """One more of the timers on the schedule was cancelled, or of the calls has lapsed."""
         self._cancelled += 1
         if self._cancelled > FEW and 2 * self._cancelled > len(self._entries):
             entries = self._entries
-            entries[:] = [entry for entry in entries if not _is_cancelled(entry)]  # in place: `run` holds the list
+            entries[:] = [entry for entry in entries if not self._has_lapsed(entry)]  # in place: `run` holds the list
             heapify(entries)
             self._passed += self._cancelled
             self._cancelled = 0
@@ -194,19 +210,19 @@ class Environment(SimPyEnvironment):
             error.__cause__ = event._value
             raise error
 
-    def _lapse(self) -> None:
-        self._cancelled -= 1
-        self._passed += 1
+    def _has_lapsed(self, entry: tuple[Any, ...]) -> bool:
+        lapsed = self._lapsed.get(entry[3])
+        return lapsed is not None and lapsed(entry[0], entry[4])
 
 
 def _fire(timer: Timer) -> None:
     callback = timer.callback
     if callback is None:
-        timer.env._lapse()
+        timer.env.lapse()
         return
     timer.callback = None
     callback()
 
 
-def _is_cancelled(entry: tuple[Any, ...]) -> bool:
-    return entry[3] is _fire and entry[4].callback is None
+def _is_cancelled(at: float, timer: Timer) -> bool:  # noqa: ARG001
+    return timer.callback is None

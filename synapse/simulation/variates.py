@@ -53,6 +53,10 @@ class Variates:
         """A row without end for each of `count` agents."""
         return Rows(self.generator(name), count, law)
 
+    def bundles(self, name: str, count: int, size: int, law: Law | None = None) -> Bundles:
+        """A row for each of `count` agents, of which `size` numbers are drawn at once."""
+        return Bundles(self.generator(name), count, size, law)
+
 
 class Rows:
     """A row of numbers for each agent, `BLOCK` of each in memory.
@@ -86,6 +90,28 @@ class Rows:
         self._at = start + BLOCK
         first = row * BLOCK
         self._values[first : first + BLOCK] = array("d", self._shape(generator.random(BLOCK)).tobytes())
+
+
+class Bundles:
+    """A row for each agent of which several numbers are drawn at once. They are drawn when they are needed."""
+
+    __slots__ = ("_at", "_drawn", "_generator", "_shape", "_size")
+
+    def __init__(self, generator: np.random.Generator, count: int, size: int, law: Law | None = None) -> None:
+        self._generator = generator
+        self._shape = shaping(law)
+        self._size = size
+        self._drawn = [0] * count
+        self._at = 0
+
+    def draw(self, row: int) -> Array:
+        """The next numbers of a row."""
+        drawn = self._drawn[row]
+        self._drawn[row] = drawn + 1
+        start = drawn * STRIDE + row * self._size
+        self._generator.bit_generator.advance((start - self._at) & WHOLE)  # type: ignore[attr-defined]
+        self._at = start + self._size
+        return self._shape(self._generator.random(self._size))
 
 
 def shaping(law: Law | None) -> Callable[[Array], Array]:

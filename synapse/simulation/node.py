@@ -1,0 +1,261 @@
+"""A simulated node: the cortex's own scheduler, and a runner that takes its time.
+
+The scheduler is the live server's class with the live server's policies. The runner has slots, in each of which a query
+is served for as long as its demand says. Queries that the scheduler lets run beyond the slots wait inside the node,
+as they would for the cores of a machine.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from synapse.cortex import Job, Outlet, Scheduler, State
+from synapse.policies import Fixed, Policies, Retry
+from synapse.simulation.env import Environment
+from synapse.telemetry.events import Bus
+
+if TYPE_CHECKING:
+    from synapse.simulation.agents import Population
+
+RUNNING = State.RUNNING
+
+
+class Try(Job, eq=False, kw_only=True):
+    """One try of a query: what a node knows of it, and what its agent does.
+
+    Attributes
+    ----------
+    population, row
+        Whose it is: a kind of agents, and which of them.
+    asked : float
+        When the query was first tried, s.
+    until : float
+        When the agent's patience with the query ends, s.
+    backoff : Retry or None
+        The running state of the retry policy for the query.
+    wanted : bool
+        Whether the agent waits for it.
+    demand, first : float
+        How long it has to be served, and how long of that until its first thought, s.
+    gaps : list of float
+        How long it takes from thought to thought, s.
+    node : Node or None
+        Where it is.
+    began : float
+        When its service began, s.
+    served : float
+        How long it has held a slot, s, once that has ended.
+    """
+
+    population: Population
+    row: int
+    asked: float
+    demand: float = 0.0
+    until: float = 0.0
+    backoff: Retry | None = None
+    wanted: bool = True
+    first: float = 0.0
+    gaps: list[float] | None = None
+    node: Node | None = None
+    began: float = 0.0
+    served: float = 0.0
+
+
+class Node:
+    """One node, from one start to its crash. It is the runner of its scheduler.
+
+    Parameters
+    ----------
+    env
+        The clock.
+    name
+        In tables.
+    policies
+        Its rules.
+    slots
+        Queries that it can work on at once.
+    outlet
+        Who hears of thoughts and endings.
+    stops
+        Whether work stops when its query has ended.
+    thoughts
+        How many an answer has.
+    bus
+        Where its scheduler announces what happens.
+
+    Attributes
+    ----------
+    up : bool
+        Whether it is there.
+    factor : float
+        How many times as long service takes that begins now.
+    served, in_vain : float
+        Slot-time used, s: all of it, and what was used for queries that had ended.
+    """
+
+    __slots__ = ("_done_call", "_env", "_stops", "_thoughts", "factor", "in_vain", "name", "scheduler", "served",
+                 "slots", "up")  # fmt: skip
+
+    def __init__(
+        self,
+        env: Environment,
+        name: str,
+        policies: Policies,
+        slots: int,
+        outlet: Outlet,
+        stops: bool = True,
+        thoughts: int = 0,
+        bus: Bus | None = None,
+    ) -> None:
+        self._env = env
+        self._stops = stops
+        self.name = name
+        self.slots = slots
+        self._thoughts = thoughts
+        self._done_call: Callable[[Try], None] = self._done
+        env.lapses(self._done_call, _is_over)
+        self.factor = 1.0
+        self.up = True
+        self.served = self.in_vain = 0.0
+        self.scheduler = Scheduler(env, self, outlet, policies, bus, name)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}, {self.busy}/{self.slots} slots, {self.scheduler!r}>"
+
+    @property
+    def load(self) -> int:
+        """Queries that it has accepted and not ended."""
+        scheduler = self.scheduler
+        return scheduler.submitted - scheduler.rejected - scheduler.ended
+
+    @property
+    def busy(self) -> int:
+        """How many slots are in use."""
+        return len(list(self.serving()))
+
+    def serving(self) -> Iterable[Try]:
+        """Who holds a slot."""
+        scheduler = self.scheduler
+        return islice(scheduler.unfinished(), scheduler.running)  # type: ignore[arg-type]
+
+    def served_so_far(self, now: float) -> float:
+        """Slot-time used, s, with what is being used."""
+        return self.served + sum(now - job.began for job in self.serving())
+
+    def crash(self) -> None:
+        """Go, with all that waits or runs here. The scheduler tells each its ending."""
+        self.up = False
+        self.scheduler.drain()
+        self.scheduler.interrupt_all("crash")
+
+    def start(self, job: Any) -> None:
+        """Serve a try."""
+        self.serve(job)
+
+    def serve(self, job: Try) -> None:
+        """Begin to serve a try now."""
+        env = self._env
+        now = env._now
+        delay = job.demand * self.factor
+        job.began = now
+        job.work = now + delay
+        env.call(delay, self._done_call, job)
+
+    def cancel(self, job: Any) -> None:
+        """Its query has ended: stop."""
+        if job.work is not None:
+            self._env.forget_one()
+            job.work = None
+        self._account_for(job, self._env._now - job.began)
+
+    def _done(self, job: Try) -> None:
+        now = self._env._now
+        if job.work != now:
+            self._env.lapse()
+            return
+        job.work = None
+        job.served = now - job.began
+        self.served += job.served
+        if self._thoughts:
+            self._tell_thoughts(job, now)
+        self.scheduler.finish(job, "success")
+
+    def _tell_thoughts(self, job: Try, now: float) -> None:
+        """The thoughts that came on the way. No one has looked at each of them, so they are told together."""
+        if job.state is RUNNING:
+            job.thoughts = self._thoughts
+            job.first_thought = now if not job.demand else now - job.served * (1.0 - job.first / job.demand)
+
+    def _account_for(self, job: Try, served: float) -> None:
+        """Slot-time was used in vain."""
+        self.served += served
+        self.in_vain += served
+        job.population.wasted += served
+
+
+class CrowdedNode(Node):
+    """A node that may have more to do at once than it has slots: its scheduler lets more run, or work never stops."""
+
+    __slots__ = ("_backlog", "_serving")
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._serving: dict[Try, None] = {}  # in the order of their beginnings, so that nothing hangs on addresses
+        self._backlog: OrderedDict[Try, None] = OrderedDict()
+
+    def serving(self) -> Iterable[Try]:
+        return self._serving
+
+    def crash(self) -> None:
+        super().crash()
+        for job in list(self._serving):
+            del self._serving[job]
+            super().cancel(job)
+
+    def start(self, job: Any) -> None:
+        """Serve a try, as soon as a slot is free."""
+        if len(self._serving) < self.slots:
+            self._serving[job] = None
+            self.serve(job)
+        else:
+            self._backlog[job] = None
+
+    def cancel(self, job: Any) -> None:
+        if job in self._backlog:
+            del self._backlog[job]
+        elif self._stops and job in self._serving:
+            del self._serving[job]
+            super().cancel(job)
+            self._next()
+
+    def _done(self, job: Try) -> None:
+        if job.work != self._env._now:
+            self._env.lapse()
+            return
+        del self._serving[job]
+        self._next()
+        if job.state is RUNNING:
+            super()._done(job)
+        else:
+            job.work = None
+            self._account_for(job, self._env._now - job.began)
+
+    def _next(self) -> None:
+        if self._backlog and len(self._serving) < self.slots and self.up:
+            job, _ = self._backlog.popitem(last=False)
+            self.start(job)
+
+
+def sort_for(policies: Policies, slots: int, stops: bool) -> type[Node]:
+    """The simplest sort of node that will do."""
+    concurrency = policies.concurrency
+    is_simple = stops and isinstance(concurrency, Fixed) and concurrency.limit <= slots
+    return Node if is_simple else CrowdedNode
+
+
+def _is_over(at: float, job: Try) -> bool:
+    due: float | None = job.work
+    return due != at

@@ -1,0 +1,265 @@
+"""One replication of a scenario: builds the agents and the cluster, lets time pass, and looks at its clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any
+
+from synapse.policies import FixedTimeout
+from synapse.simulation import sources
+from synapse.simulation.agents import Closed, Manner, Open, Outlets, Population
+from synapse.simulation.chance import Chance
+from synapse.simulation.cluster import Cluster
+from synapse.simulation.connections import Connections
+from synapse.simulation.distributions import Law, read_column
+from synapse.simulation.env import Environment
+from synapse.simulation.herd import AcceptQueue
+from synapse.simulation.links import Links
+from synapse.simulation.mailboxes import Mailroom, StreamingNode
+from synapse.simulation.node import Node, sort_for
+from synapse.simulation.observer import Observer
+from synapse.simulation.presence import Roster
+from synapse.simulation.progress import Progress, telling
+from synapse.simulation.run import Run
+from synapse.simulation.scenario import Scenario
+from synapse.simulation.spec import Connection, Kind
+from synapse.simulation.spec import arrivals as processes
+from synapse.simulation.timetable import expand, schedule
+from synapse.simulation.variates import Variates
+from synapse.simulation.work import Work
+from synapse.telemetry import events
+from synapse.telemetry.schema import Row, row
+
+MOST_QUERIES = 100_000  # expected queries up to which a table of them is kept unless it is said otherwise
+
+
+class World:
+    """All that there is in one replication.
+
+    Parameters
+    ----------
+    scenario
+        What to simulate.
+    seed, replication
+        The chance.
+    queries
+        Whether to keep a table of all tries. None: if not too many are expected.
+    """
+
+    def __init__(self, scenario: Scenario, seed: int = 1, replication: int = 0, queries: bool | None = None) -> None:
+        self.scenario = scenario
+        self.env = Environment()
+        self.variates = Variates(seed, replication)
+        keeps = expected(scenario) <= MOST_QUERIES if queries is None else queries
+        self.rows: list[Row] | None = [] if keeps else None
+        self._bus = None if self.rows is None else events.Bus()
+        if self._bus is not None:
+            self._bus.listen(self._keep)
+        self.cluster = self._cluster()
+        self.sources: list[sources.Source] = []
+        self.populations: list[Population] = []
+        for kind, agents in scenario.agents.each_kind():
+            self._populate(kind, agents)
+        self._outlet: Any = self.populations[0] if len(self.populations) == 1 else Outlets()
+        self.gone: list[Node] = []
+        self.cluster.nodes.extend(self._node(place) for place in range(scenario.cluster.nodes))
+        self.cluster.look()
+        self.doors: list[AcceptQueue] = []
+        self.connections: list[Connections] = []
+        self.links: Links | None = None
+        self.roster: Roster | None = None
+        self._connect()
+        self._announce()
+        faults = expand(scenario.faults, scenario.duration, self._fault_stream, scenario.cluster.nodes)
+        schedule(self.env, self, faults)
+
+    def __repr__(self) -> str:
+        return f"<World at {self.env.time():g} s, {self.cluster!r}, {len(self.populations)} kinds of agents>"
+
+    def run(self, progress: bool | Progress = False) -> Run:
+        """Let the scenario's time pass.
+
+        Parameters
+        ----------
+        progress
+            Whether to show a bar, or what to call each second with the time reached, s.
+        """
+        began = time.perf_counter()
+        with telling(progress, self.scenario.duration) as tell:
+            observer = Observer(self, tell)
+            self.env.run(until=self.scenario.duration)
+        return observer.result(time.perf_counter() - began)
+
+    # building
+
+    def _cluster(self) -> Cluster:
+        spec = self.scenario.cluster
+        latency = None
+        if spec.latency.mean:
+            latency = self.variates.stream("cluster/latency", spec.latency).__next__
+        return Cluster(
+            self.env, spec.balancing.start(0.0), lambda job: job.population.lot(job.row), spec.stale, latency,
+            by_connection=spec.per == "connection",
+        )  # fmt: skip
+
+    def _populate(self, kind: Kind, size: int) -> None:
+        if not size:
+            return
+        agents, spec = self.scenario.agents, self.scenario.node
+        chance = Chance(self.variates, kind.name, size)
+        is_open = not isinstance(agents.arrivals, processes.Closed)
+        service: Law = spec.service if kind.service is None else kind.service
+        work = Work(chance, service, spec.thoughts, spec.gap, in_sequence=is_open)
+        names = [f"{kind.name}-{number}" for number in range(size)]
+        refs = None if self.rows is None else map(str, count(1))
+        common = (self.env, self.cluster, manner(self.scenario, kind), names, work, chance, self.scenario.warmup, refs)
+        if is_open:
+            population: Population = Open(*common)
+            times = sources.times(agents.arrivals, self.variates, size / agents.count, kind.name)
+            self.sources.append(sources.Source(self.env, times, population.arrive))  # type: ignore[attr-defined]
+        else:
+            assert kind.think is not None  # `each_kind` fills it in
+            population = Closed(kind.think, *common)
+        if agents.reading is not None:
+            population.mailroom = Mailroom(self.env, spec.mailbox, agents.reading)
+        self.populations.append(population)
+
+    def _node(self, place: int) -> Node:
+        spec = self.scenario.node
+        policies = spec.policies()
+        is_read = self.scenario.agents.reading is not None
+        sort = StreamingNode if is_read else sort_for(policies, spec.slots, spec.stops)
+        return sort(self.env, f"node-{place}", policies, spec.slots, self._outlet, spec.stops, spec.thoughts, self._bus)
+
+    def _connect(self) -> None:
+        scenario = self.scenario
+        spec = scenario.agents.connection
+        if spec is None:
+            if scenario.cluster.per == "query" and scenario.presence is None:
+                return
+            spec = Connection()
+        self.doors = [AcceptQueue(self.env, spec.accepts, spec.backlog) for _ in range(scenario.cluster.nodes)]
+        for population in self.populations:
+            chance = Chance(self.variates, f"{population.name}/connection", len(population.names))
+            self.connections.append(Connections(self.env, self.cluster, population, spec, self.doors, chance))
+
+    def _announce(self) -> None:
+        """Let nodes tell each other who is connected; then connect all."""
+        spec = self.scenario.presence
+        if spec is not None:
+            streams = self.variates
+            self.links = Links(
+                self.env, streams.stream("links/latency", spec.latency).__next__,
+                streams.stream("links/loss").__next__, spec.loss,
+            )  # fmt: skip
+            uniforms = streams.stream("presence").__next__
+            self.roster = Roster(self.env, self.links, len(self.cluster.nodes), uniforms, spec.replication)
+            for connections in self.connections:
+                tags: dict[int, Any] = {}
+                connections.on_connected = _join(self.roster, tags)
+                connections.on_dropped = _leave(self.roster, tags)
+        for connections in self.connections:
+            connections.open_all()
+
+    def _fault_stream(self, place: int) -> Callable[[], float]:
+        return self.variates.stream(f"fault {place}").__next__
+
+    def _keep(self, event: Any) -> None:
+        if isinstance(event, (events.Finished, events.Rejected)):
+            assert self.rows is not None
+            self.rows.append(row(event))
+
+    # what faults do: the protocol `Faulty`
+
+    def crash(self, node: int) -> None:
+        """A node is gone, with its work and its connections."""
+        self.cluster.nodes[node].crash()
+        self.cluster.look()
+        if self.roster is not None:
+            self.roster.crash(node)
+        for connections in self.connections:
+            connections.node_is_gone(node)
+
+    def restart(self, node: int) -> None:
+        """It is there again, and empty."""
+        self.gone.append(self.cluster.nodes[node])
+        fresh = self._node(node)
+        fresh.factor = self.cluster.nodes[node].factor
+        self.cluster.nodes[node] = fresh
+        self.cluster.look()
+        if self.roster is not None:
+            self.roster.restart(node)
+
+    def slow(self, node: int, factor: float) -> None:
+        """Service that begins at a node takes so many times as long."""
+        self.cluster.nodes[node].factor = factor
+
+    def split(self, groups: Sequence[Sequence[int]]) -> None:
+        """Nodes reach only those of their own group."""
+        if self.links is not None:
+            self.links.split(groups)
+
+    def heal(self) -> None:
+        """All nodes reach each other."""
+        if self.links is not None:
+            self.links.heal()
+
+    def pulse(self, factor: float) -> None:
+        """Queries arrive so many times as often."""
+        for source in self.sources:
+            source.pulse(factor)
+        for population in self.populations:
+            if isinstance(population, Closed):
+                population.pulse(factor)
+
+    def drop(self, share: float) -> None:
+        """Break this part of all connections."""
+        for connections in self.connections:
+            connections.drop_share(share)
+
+
+def manner(scenario: Scenario, kind: Kind) -> Manner:
+    """How agents of a kind behave."""
+    agents = scenario.agents
+    return Manner(
+        name=kind.name,
+        priority=5 if kind.priority is None else kind.priority,
+        key=kind.key or "",
+        timeout=kind.timeout or FixedTimeout(),
+        on_timeout=agents.on_timeout,
+        patience=agents.patience,
+        give_up_after=agents.give_up_after,
+        retry=kind.retry or agents.retry,
+        retry_on=frozenset(agents.retry_on),
+        budget=kind.budget,
+        budget_per=agents.budget_per,
+    )
+
+
+def expected(scenario: Scenario) -> float:
+    """How many queries there will be at most, as far as one can tell."""
+    arrivals = scenario.agents.arrivals
+    if isinstance(arrivals, processes.Trace):
+        return len(read_column(arrivals.file, arrivals.column, "agents.arrivals.file"))
+    if isinstance(arrivals, processes.Closed):
+        return sum(
+            size * scenario.duration / max(kind.think.mean if kind.think else 0.0, 1e-3)
+            for kind, size in scenario.agents.each_kind()
+        )
+    return arrivals.rate * scenario.duration
+
+
+def _join(roster: Roster, tags: dict[int, Any]) -> Callable[[int, int], object]:
+    def join(row: int, node: int) -> None:
+        tags[row] = roster.join(node)
+
+    return join
+
+
+def _leave(roster: Roster, tags: dict[int, Any]) -> Callable[[int, int], object]:
+    def leave(row: int, node: int) -> None:  # noqa: ARG001
+        roster.leave(tags.pop(row))
+
+    return leave

@@ -1,0 +1,134 @@
+"""Which theorem holds, and that the simulation agrees with it. The full battery is `scripts/validate`'s."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from synapse.simulation import Scenario
+from synapse.simulation.theorem import simulated
+
+FAR = {"kind": "fixed", "seconds": 1e5}
+OPEN = Scenario(
+    duration=700,
+    warmup=50,
+    agents={"arrivals": {"kind": "poisson", "rate": 6.4}, "timeout": FAR},
+    node={
+        "slots": 8,
+        "service": {"kind": "exponential", "mean": 1},
+        "timeout": FAR,
+        "queue": {"kind": "fifo", "bound": 10_000},
+    },
+)
+OVERLOAD = {"agents.arrivals.rate": 9.6}
+ONE_SLOT = {"node.slots": 1, "agents.arrivals.rate": 0.7}
+
+
+def changed(changes: dict[str, Any]) -> Scenario:
+    return OPEN.replace(changes)
+
+
+HOLDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "mmc": ("M/M/c", {}),
+    "random": ("M/M/c", {"cluster.nodes": 2, "cluster.balancing": "random", "agents.arrivals.rate": 12}),
+    "mmck": ("M/M/c/K", {"node.queue.bound": 8, **OVERLOAD}),
+    "erlang b": (
+        "M/G/c/c (Erlang B)",
+        {"node.queue.bound": 0, "node.service": {"kind": "pareto", "mean": 1, "alpha": 4}},
+    ),
+    "mdc": ("M/D/c", {"node.service": {"kind": "deterministic", "value": 1}}),
+    "mg1": ("M/G/1", {"node.service": {"kind": "erlang", "mean": 1, "shape": 4}, **ONE_SLOT}),
+    "erlang a": ("M/M/c+M (Erlang A)", {"agents.patience": {"kind": "exponential", "mean": 2}, **OVERLOAD}),
+    "mmcd": ("M/M/c+D", {"agents.patience": {"kind": "deterministic", "value": 0.5}, **OVERLOAD}),
+    "token bucket": (
+        "rate limit",
+        {"node.rate_limit": {"kind": "token-bucket", "rate": 6.4, "burst": 5, "per": "global"}},
+    ),
+    "sliding log": (
+        "rate limit",
+        {"node.rate_limit": {"kind": "sliding-log", "limit": 5, "window": 1, "per": "global"}},
+    ),
+    "priorities": (
+        "M/M/c with priorities",
+        {
+            "node.queue": {"kind": "priority", "bound": 9999},
+            "agents.kinds": [{"name": "a", "priority": 0}, {"name": "b", "priority": 9}],
+            **ONE_SLOT,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HOLDS)
+def test_theory_and_simulation_agree(case: str) -> None:
+    name, changes = HOLDS[case]
+    scenario = OPEN.replace(changes)
+    assert scenario.theory().name == name
+    _agree(scenario)
+
+
+def test_they_agree_on_closed_agents() -> None:
+    _agree(Scenario(duration=300, agents={"count": 200, "think": {"kind": "exponential", "mean": 4}}))
+
+
+def _agree(scenario: Scenario) -> None:
+    """Within 4 standard errors of 8 replications: each is one of some 40 numbers."""
+    theorem = scenario.theory()
+    runs = [scenario.run(replication=number, queries=False) for number in range(8)]
+    assert theorem.metrics
+    for metric, value in theorem.metrics.items():
+        values = np.array([simulated(run, metric) for run in runs])
+        error = values.std(ddof=1) / math.sqrt(len(values))
+        assert abs(values.mean() - value) < 4 * error + 1e-9, (metric, values.mean(), value, error)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"faults": [{"kind": "slow-down", "at": 1}]}, "faults change the system"),
+        ({"agents.connection": {}}, "connections come and go"),
+        ({"cluster.latency": {"kind": "exponential", "mean": 1}}, "under way for a while"),
+        ({"node.concurrency": "vegas"}, "the number of servers changes"),
+        ({"node.concurrency": {"kind": "fixed", "limit": 9}}, "more queries run at once than there are slots"),
+        ({"agents.arrivals": {"kind": "regular", "rate": 1}}, "neither Poisson nor of a finite source"),
+        ({"agents.timeout.seconds": 3}, "a timeout of 3 s matters"),
+        ({"node.timeout": "adaptive"}, "timeouts differ"),
+        ({"agents.arrivals.rate": 8.5, "node.queue.bound": 10**9}, "there is no steady state: lam = 8.5 /s"),
+        ({"node.service": {"kind": "lognormal", "mean": 1}}, "M/G/c has no closed form"),
+        ({"node.queue": "codel"}, "the queue evicts"),
+        ({"cluster.nodes": 2, "cluster.balancing": "round-robin"}, "only random balancing"),
+        ({"cluster.nodes": 2}, "nodes of one slot"),
+        ({"cluster.nodes": 2, "node.slots": 1, "cluster.stale": 1}, "needs fresh loads"),
+        ({"node.rate_limit": {"kind": "token-bucket", "rate": 1, "burst": 1}}, "agents ask in turn"),
+        ({"agents.retry": "full-jitter"}, "one exponential server"),
+        ({"agents.arrivals": "closed", "node.queue.bound": 5}, "turned away at the queue's bound"),
+        ({"agents.arrivals": "closed", "node.service": {"kind": "lognormal", "mean": 1}}, "needs exponential service"),
+    ],
+)
+def test_where_none_holds_it_says_why(changes: dict[str, Any], why: str) -> None:
+    theorem = OPEN.replace(changes).theory()
+    assert (theorem.name, theorem.metrics) == ("", {})
+    assert why in theorem.why
+    assert repr(theorem).startswith("<No theorem holds: ")
+
+
+def test_the_power_of_two_is_for_many_nodes() -> None:
+    theorem = changed({"cluster.nodes": 100, "node.slots": 1, "agents.arrivals.rate": 90}).theory()
+    assert theorem.metrics["latency_mean"] == pytest.approx(2.6141, abs=1e-4)
+    assert "here are 100" in theorem.why
+
+
+def test_retries_have_a_fixed_point() -> None:
+    scenario = changed(
+        {**ONE_SLOT, "agents.arrivals.rate": 0.4, "agents.timeout.seconds": 10, "agents.retry": {"kind": "full-jitter"}}
+    )
+    assert "vulnerable" in scenario.theory().why
+
+
+def test_it_shows_itself_beside_a_run() -> None:
+    theorem, run = Scenario().theory(), Scenario().run()
+    assert [name for name, _, _ in theorem.beside(run)] == ["goodput", "latency_mean", "wait_mean", "utilisation"]
+    assert "M/M/c//N" in theorem._repr_html_()
