@@ -75,3 +75,39 @@ def demo(
         click.echo("Stopped before the end: nothing was saved.", err=True)
         code = INTERRUPTED if isinstance(stop, KeyboardInterrupt) else TERMINATED
     raise SystemExit(code)
+
+
+@main.command(short_help="Simulate a cluster and its agents.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.toml")
+@click.option(
+    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Another value than the file's; repeatable."
+)
+@click.option("--reps", type=click.IntRange(1, 100_000), default=5, show_default=True, help="How many replications.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The chance of all replications.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="The folder for Parquet files and a plot; what it has of their names is replaced.",
+)
+def simulate(file: Path, changes: tuple[str, ...], reps: int, seed: int, out: Path | None) -> None:
+    """Simulate a cluster and its agents, as a TOML file describes them. An empty file does.
+
+    Shows means over independent replications with their 95 % confidence intervals (Student's t), beside what queueing
+    theory says, where a theorem holds. The same file and seed give the same numbers. Ctrl-C ends it early, and keeps
+    the replications that are finished.
+
+    \b
+    Examples:
+      synapse simulate cluster.toml
+      synapse simulate cluster.toml --set agents.count=10000 --set agents.timeout.seconds=2
+      synapse simulate cluster.toml --reps 20 --out results
+    """  # noqa: D301
+    from rich.console import Console
+
+    from synapse.cli.simulate import scenario_of
+    from synapse.cli.simulate import simulate as run
+
+    scenario = scenario_of(file, changes)
+    if not run(scenario, reps, seed, out, Console()):
+        click.echo("Stopped before the end: the table is of what was finished.", err=True)
+        raise SystemExit(INTERRUPTED)

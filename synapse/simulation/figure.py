@@ -32,8 +32,10 @@ def draw(run: Run, path: str | Path | None = None) -> TraceFigure:
     panels["queue"].set(xlabel="time (s)", ylabel="queries", ylim=(0, None))
     panels["queue"].legend(frameon=False, fontsize="small")
     lengths, share = run.latency.tail()
-    panels["latency"].plot(lengths[share > 0], share[share > 0], color=BLUE)
-    panels["latency"].set(xscale="log", yscale="log", xlabel="latency (s)", ylabel="share that took longer")
+    panels["latency"].set(xlabel="latency (s)", ylabel="share that took longer")
+    if (share > 0).any():  # else there is nothing that a logarithm could show
+        panels["latency"].plot(lengths[share > 0], share[share > 0], color=BLUE)
+        panels["latency"].set(xscale="log", yscale="log")
     figure.suptitle(f"seed {run.seed}, replication {run.replication}")
     if path is not None:
         figure.savefig(path)

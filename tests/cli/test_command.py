@@ -21,7 +21,8 @@ def test_the_installed_command_tells_its_version(tmp_path: Path) -> None:
 def test_help_names_the_commands_and_the_one_for_a_server() -> None:
     shown = CliRunner().invoke(main, ["--help"])
     assert shown.exit_code == 0
-    assert "demo  See it work" in shown.output
+    assert "demo      See it work" in shown.output
+    assert "simulate  Simulate a cluster" in shown.output
     assert "jupyter synapse --help" in shown.output
 
 

@@ -1,0 +1,93 @@
+"""What a run tells: numbers, a table, tables of queries and seconds, pictures, files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from synapse.simulation import Run, Scenario
+from synapse.simulation.run import METRICS
+from synapse.simulation.world import MOST_QUERIES, expected
+from synapse.telemetry import COLUMNS, read_trace
+
+
+@pytest.fixture(scope="module")
+def run() -> Run:
+    return Scenario(
+        duration=20,
+        warmup=5,
+        agents={"count": 60, "think": {"kind": "exponential", "mean": 1}, "retry": "full-jitter"},
+        node={"slots": 2, "queue": {"kind": "fifo", "bound": 4}},
+    ).run(seed=2, queries=True)
+
+
+def test_queries_come_in_the_live_servers_schema(run: Run, tmp_path: Path) -> None:
+    frame = run.queries
+    assert {column.name for column in COLUMNS} <= set(frame.columns)
+    assert len(frame) == run.counts.tries - run.counts.tries_in_flight
+    run.save(tmp_path)
+    assert read_trace(tmp_path / "queries.parquet").equals(frame)
+
+
+def test_its_numbers_are_those_of_its_queries(run: Run) -> None:
+    frame = run.queries
+    served = frame[(frame["status"] == "success") & (frame["finished"] >= 5)]
+    assert run.goodput == pytest.approx(len(served) / 15)
+    accepted = frame[(frame["status"] != "rejected") & (frame["finished"] >= 5)]
+    waits = accepted["started"].fillna(accepted["finished"]) - accepted["submitted"]
+    assert run.wait.count == len(waits)
+    assert run.wait.mean == pytest.approx(waits.mean())
+    busy = (frame["finished"] - frame["started"]).sum() / (2 * 20)
+    assert run.utilisation == pytest.approx(busy, rel=0.2)
+    assert run.refusals[("overloaded", "fifo")] == (frame["status"] == "rejected").sum()
+
+
+def test_each_second_adds_up_to_the_whole(run: Run) -> None:
+    series = run.series
+    assert len(series) == 20
+    assert series["sent"].sum() == run.counts.sent
+    assert series["ok"].sum() == run.counts.ok
+    assert (series["running"] <= 2).all()
+    assert (series["waiting"] <= 4).all()
+    assert (series["served"] <= 2 + 1e-9).all()
+
+
+def test_it_sums_itself_up_with_units(run: Run) -> None:
+    text = str(run.summary())
+    for words in ("goodput", " /s", "latency p99", "ms", "utilisation", "%", "refused: fifo"):
+        assert words in text
+    assert "<table>" in run._repr_html_()
+    assert "queries/s answered of" in repr(run)
+    assert list(run.metrics) == list(METRICS)
+
+
+def test_it_draws_itself(run: Run, tmp_path: Path) -> None:
+    figure = run.plot(tmp_path / "run.png")
+    assert (tmp_path / "run.png").stat().st_size > 10_000
+    assert [axes.get_xlabel() for axes in figure.axes] == ["time (s)", "time (s)", "latency (s)"]
+
+
+def test_a_run_of_nothing_can_be_told_and_drawn() -> None:
+    nothing = Scenario(duration=2, warmup=1, agents={"count": 1, "think": {"kind": "deterministic", "value": 9}}).run()
+    assert (nothing.counts.sent, nothing.goodput) == (0, 0.0)
+    assert "-" in str(nothing.summary())
+    nothing.plot()
+
+
+def test_its_summary_is_json(run: Run, tmp_path: Path) -> None:
+    run.save(tmp_path)
+    told = json.loads((tmp_path / "summary.json").read_text())
+    assert told["seed"] == 2
+    assert Scenario.decode(told["scenario"]) == run.scenario
+    assert told["kinds"]["agents"]["sent"] == run.counts.sent
+
+
+def test_a_large_run_keeps_no_queries_unless_it_is_asked_to() -> None:
+    large = Scenario(duration=1, warmup=0, agents={"count": 10, "arrivals": {"kind": "poisson", "rate": 200_000}})
+    assert expected(large) > MOST_QUERIES
+    small = large.replace({"agents.arrivals.rate": 20})
+    assert len(small.run().queries) > 0
+    with pytest.raises(ValueError, match="queries=True"):
+        _ = small.run(queries=False).queries
