@@ -35,6 +35,7 @@ class QueryBox(ipw.VBox):  # type: ignore[misc]
         self._own = agent is None
         self.agent = agent if agent is not None else connect()
         self.query: Query | None = None
+        self._follower: threading.Thread | None = None
         self._handler = handler
         wide = ipw.Layout(flex="1 1 auto", width="auto")
         self.text = ipw.Text(placeholder="Ask something", layout=wide, continuous_update=False)
@@ -54,12 +55,18 @@ class QueryBox(ipw.VBox):  # type: ignore[misc]
             self.answer.value = look.card("Not asked", "error", [("why", str(error))])
             return
         self.stop_button.disabled = False
-        threading.Thread(target=self._follow, args=(query,), name="synapse-io query box", daemon=True).start()
+        self._follower = threading.Thread(target=self._follow, args=(query,), name="synapse query box", daemon=True)
+        self._follower.start()
 
     def interrupt(self) -> None:
         """Stop the last query."""
         if self.query is not None:
             self.query.interrupt("interrupted in the notebook")
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Until the last query has ended and is shown, for so many seconds at most."""
+        if self._follower is not None:
+            self._follower.join(timeout)
 
     def close(self) -> None:
         """Be gone, and the agent too if it was made for this box."""
@@ -101,7 +108,12 @@ class PolicySliders(ipw.VBox):  # type: ignore[misc]
         self.rules = Rules.find(url, token=token)
         self.message = ipw.HTML()
         self._parts = self.rules.get()
+        self._sliders: dict[tuple[str, str], ipw.Widget] = {}
         super().__init__([*self._boxes(), self.message])
+
+    def slider(self, part: str, name: str) -> ipw.Widget:
+        """The slider of one number, such as ``slider("concurrency", "limit")``. Raises KeyError if there is none."""
+        return self._sliders[part, name]
 
     def _boxes(self) -> list[ipw.Widget]:
         boxes = []
@@ -121,6 +133,7 @@ class PolicySliders(ipw.VBox):  # type: ignore[misc]
             slider = ipw.IntSlider(value, min=0, max=max(10, 4 * value), **options)
         else:
             slider = ipw.FloatSlider(value, min=0.0, max=max(1.0, 4 * value), step=max(1.0, 4 * value) / 400, **options)
+        self._sliders[part, name] = slider
         slider.observe(lambda change: self._put(part, name, change["new"]), "value")
         return slider
 

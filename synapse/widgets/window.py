@@ -32,6 +32,7 @@ class Window(anywidget.AnyWidget):
 
     _css = FOLDER / "style.css"
     _view: ClassVar[str]
+    _relay: Relay | None = None  # while it is not made yet
 
     source = Unicode("page").tag(sync=True)
     cortex = Unicode("").tag(sync=True)
@@ -46,13 +47,14 @@ class Window(anywidget.AnyWidget):
 
     def __init__(self, url: str | None = None, *, api_key: str | None = None, token: str | None = None) -> None:
         self._source = sources.find(url, api_key=api_key, token=token)
-        self._relay = Relay(self._source, self.send)
+        self._relay = relay = Relay(self._source, self.send)
         super().__init__(source=self._source.way, cortex=self._source.name, still=f"synapse-still-{uuid4().hex}")
-        self.on_msg(lambda _, content, __: self._relay.receive(content))
+        self.on_msg(lambda _, content, __: relay.receive(content))
 
     def close(self) -> None:
         """Be gone, here and in the page."""
-        self._relay.close()
+        if self._relay is not None:
+            self._relay.close()
         super().close()
 
     def __repr__(self) -> str:

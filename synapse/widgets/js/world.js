@@ -163,12 +163,19 @@ export class World {
       case "Rejected": return this.rejected(agent, event, at);
       case "Dropped": this.drops += event.messages; return;
       case "Joined": agent.connections.set(event.connection, at); this.presence(agent); return;
-      case "Left": agent.connections.delete(event.connection); this.presence(agent); return;
+      case "Left": this.left(agent, event.connection); return;
     }
   }
 
+  left(agent, connection) {
+    // Of those from before us we know how many there are, and not their numbers.
+    const before = [...agent.connections.keys()].find((key) => typeof key === "string");
+    agent.connections.delete(agent.connections.has(connection) ? connection : before);
+    this.presence(agent);
+  }
+
   presence(agent) {
-    agent.online = agent.connections.size > 0;
+    if (!agent.metas) agent.online = agent.connections.size > 0;
     this.rosterVersion++;
   }
 
