@@ -40,7 +40,10 @@ class ServerKernel:
         missing = {"execute_reply", "idle"}
         deadline = time.monotonic() + PATIENCE
         while missing:
-            message = json.loads(self._socket.recv(deadline - time.monotonic()))
+            received = self._socket.recv(deadline - time.monotonic())
+            if isinstance(received, bytes):  # a widget's message with buffers: no output of the cell's
+                continue
+            message = json.loads(received)
             if message["parent_header"].get("msg_id") != request:
                 continue
             kind, content = message["msg_type"], message["content"]

@@ -11,12 +11,20 @@ import pytest
 
 import synapse
 from synapse import widgets
+from synapse.client.io import io_thread
 from synapse.widgets import source as sources
 from synapse.widgets.relay import Relay
 from tests.support.lean import eventually
 
 TIMEOUT = 10.0
 HERE = "ws://127.0.0.1:8888/user/bob/cortex/websocket"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def no_embedded_cortex_left() -> Iterator[None]:
+    """What was embedded in this process ends with its IO thread."""
+    yield
+    io_thread().stop()
 
 
 @pytest.fixture
