@@ -2,8 +2,9 @@
 
 import { Colours, clock, count, duration, fit, h, loop, panel, rate, spark } from "./dom.js";
 import { Filter } from "./filter.js";
-import { AXIS, LANE, Lanes } from "./lanes.js";
+import { Lanes } from "./lanes.js";
 import { playbar } from "./playbar.js";
+import { AXIS, LANE } from "./sizes.js";
 
 const WINDOWS = [1, 2, 5, 10, 30, 60, 120, 300, 600]; // s
 const MOST_LANES = 16; // before the lanes scroll

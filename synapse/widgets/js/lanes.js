@@ -2,10 +2,10 @@
 // an ending by colour and by shape), or a lane's density where there are too many to tell apart.
 
 import { Bins, COLUMN } from "./bins.js";
+import { Density } from "./density.js";
 import { clock, duration } from "./dom.js";
+import { AXIS, LANE } from "./sizes.js";
 
-export const LANE = 28; // px
-export const AXIS = 22;
 const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400];
 const NARROW = 2; // px; a shorter ending gets no symbol of its own
 
@@ -13,6 +13,7 @@ export class Lanes {
   constructor(world) {
     this.world = world;
     this.bins = new Bins(world.ring);
+    this.density = new Density();
     this.shown = []; // {span, x, y, width, height} of what can be hit
   }
 
@@ -27,6 +28,7 @@ export class Lanes {
     const lanes = view.lanes.slice(first, first + fits);
     const columns = Math.max(1, Math.floor((width - names) / COLUMN));
     if (view.filter.agentsOnly) this.bins.update(lanes, view.start, view.end, columns);
+    this.density.begin(columns, lanes.length);
     pen.save();
     pen.beginPath();
     pen.rect(0, AXIS, width, height - AXIS);
@@ -35,6 +37,12 @@ export class Lanes {
       const y = AXIS + (first + place) * LANE - view.top;
       this.lane(view, agent, place, y, columns, (first + place) % 2 === 1);
     });
+    pen.beginPath();
+    pen.rect(names, AXIS, width - names, height - AXIS);
+    pen.clip();
+    // The window begins within its first column: columns move by less than their width from frame to frame.
+    const shift = view.filter.agentsOnly ? (view.start / this.bins.step) % 1 : 0;
+    this.density.show(pen, names - shift * COLUMN, AXIS + first * LANE - view.top);
     pen.restore();
     this.axis(view);
     pen.fillStyle = colours.line;
@@ -53,7 +61,7 @@ export class Lanes {
     pen.rect(names, y, width - names, LANE);
     pen.clip();
     const spans = this.visible(view, agent);
-    if (spans === null) this.dense(view, place, y, columns);
+    if (spans === null) this.density.lane(place, colours, (mark) => this.bins.each(place, columns + 1, mark));
     else for (const span of spans) this.span(view, span, y);
     pen.restore();
     this.name(view, agent, y, chosen);
@@ -164,27 +172,6 @@ export class Lanes {
 
   tracks(agent) {
     return agent.until?.length ?? agent.tracks.length;
-  }
-
-  dense(view, place, y, columns) {
-    const { pen, names, colours } = view;
-    const fills = [colours.think, colours.success, colours.error, colours.interrupted];
-    const paths = fills.map(() => new Path2D());
-    const floor = y + LANE - 3, room = LANE - 6;
-    // Where the window begins within its first column: columns move by less than their width from frame to frame.
-    const shift = (view.start / this.bins.step) % 1;
-    this.bins.each(place, columns + 1, (column, kind, count) => {
-      const tall = Math.min(room, 3 + 3.2 * Math.log2(1 + count)) * (kind === 0 ? 1 : 0.7);
-      const x = names + (column - shift) * COLUMN;
-      if (kind < 2) paths[kind].rect(x, floor - tall, COLUMN, tall);
-      else paths[kind].rect(x, y + 3, COLUMN, Math.max(4, tall * 0.7));
-    });
-    paths.forEach((path, kind) => {
-      pen.fillStyle = fills[kind];
-      pen.globalAlpha = kind === 0 ? 0.45 : 0.85;
-      pen.fill(path);
-    });
-    pen.globalAlpha = 1;
   }
 
   name(view, agent, y, chosen) {
