@@ -22,6 +22,7 @@ from synapse.client.errors import (
     SynapseError,
 )
 from synapse.client.presence import Roster
+from synapse.client.serving import AsyncWorker, Worker
 from synapse.client.sync import Agent, Query, connect
 from synapse.client.values import Result, Thought
 
@@ -30,6 +31,7 @@ __all__ = [
     "AgentClosed",
     "AsyncAgent",
     "AsyncQuery",
+    "AsyncWorker",
     "BufferFull",
     "ConnectError",
     "Disconnected",
@@ -43,6 +45,7 @@ __all__ = [
     "Roster",
     "SynapseError",
     "Thought",
+    "Worker",
     "aconnect",
     "connect",
 ]

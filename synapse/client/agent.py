@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from synapse.client.io import IOThread, io_thread
 from synapse.client.opening import establish, plan
 from synapse.client.presence import Roster
 from synapse.client.retrying import Rule
+from synapse.client.serving import AsyncWorker, Place
 from synapse.client.ticker import ticking
 from synapse.client.values import Result, Thought
 
@@ -106,6 +107,18 @@ class AsyncAgent(AgentFace):
         """
         self._check_open()
         return await _over_there(self._io, self._connection.roster())
+
+    async def serve(
+        self, function: Callable[..., Any], name: str | None = None, *, concurrency: int = 1
+    ) -> AsyncWorker:
+        """Answer queries with a function of this process: `Agent.serve`, for those who await.
+
+        An async function runs in the event loop that this is awaited in. Parameters and errors are the same.
+        """
+        self._check_open()
+        place = Place(self, function, name, concurrency, asyncio.get_running_loop())
+        await _over_there(self._io, place.join())
+        return AsyncWorker(self, place.name, place.bench, place.over)
 
     async def close(self) -> None:
         """Leave. Queries without an ending raise `AgentClosed` here, and run on there. May be called again."""

@@ -54,7 +54,7 @@ class JoinError(SynapseError):
     """
 
     def __init__(self, topic: str, reason: str) -> None:
-        super().__init__(f"{topic} was refused: {reason}. {_join_hint(reason)}")
+        super().__init__(f"{topic} was refused: {reason}. {_join_hint(topic, reason)}")
         self.topic = topic
         self.reason = reason
 
@@ -160,7 +160,9 @@ def _connect_hint(status: int | None) -> str:
     return "Check that the server runs (jupyter synapse) and that the address is right"
 
 
-def _join_hint(reason: str) -> str:
+def _join_hint(topic: str, reason: str) -> str:
+    if reason in ("unauthorized", "api_key required") and topic.startswith("worker:"):
+        return "A worker needs Jupyter's token=…, or a name that the server opens to keys (c.SynapseApp.key_workers)"
     if reason in ("unauthorized", "api_key required"):
         return "Pass api_key=… or set SYNAPSE_API_KEY (for a Jupyter server its token=… does as well)"
     if reason == "unmatched topic":

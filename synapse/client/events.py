@@ -36,6 +36,12 @@ class JoinRefused(msgspec.Struct, frozen=True):
     final: bool
 
 
+class TopicClosed(msgspec.Struct, frozen=True):
+    """The server closed a watched topic; it is not joined again."""
+
+    topic: str
+
+
 class Dropped(msgspec.Struct, frozen=True):
     """A connection ended or could not be opened; the next try is in `retry_in` seconds."""
 
@@ -158,5 +164,6 @@ Event = (
     | Lost
     | PresenceChanged
     | Pushed
+    | TopicClosed
     | Misunderstood
 )

@@ -27,6 +27,7 @@ _ACCENTS = {
 _OF_STATUS = {
     "success": "good",
     "joined": "good",
+    "serving": "good",
     "error": "bad",
     "timeout": "bad",
     "refused": "bad",

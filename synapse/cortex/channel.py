@@ -64,7 +64,7 @@ class CortexChannel(AuthorizedChannel):
         try:
             return ok({"agent_id": self.agent, **self._resume(payload)})
         except InvalidMessage as problem:
-            return _invalid(problem)
+            return invalid(problem)
 
     def _resume(self, payload: Any) -> dict[str, Any]:
         """What the join's reply says of resuming: nothing to those who have not asked."""
@@ -117,16 +117,14 @@ class CortexChannel(AuthorizedChannel):
                 case "status":
                     return self._status(payload)
         except InvalidMessage as problem:
-            return _invalid(problem)
+            return invalid(problem)
         return super().handle_in(event, payload, ref)
 
     def _query(self, payload: Any) -> Reply:
         query = parse(Query, payload)
-        allowed = self.cortex.handlers.of(self.agent, self.grant)
-        handler = query.handler or (allowed[0] if allowed else None)
-        if handler is None or handler not in allowed:
-            reason = f"handler not available: {handler}" if allowed else "no handler is open to this agent"
-            return error(reason, field="handler", handlers=list(allowed))
+        handler = self.cortex.handlers.choose(self.agent, self.grant, query.handler or None)
+        if handler is None:
+            return self._no_handler(query.handler)
         if self.cortex.interrupts.find(self.agent, query.ref) is not None:
             return error(f"ref already in use: {query.ref}", field="ref")
         job = Job(
@@ -145,6 +143,16 @@ class CortexChannel(AuthorizedChannel):
             return _refused(refusal)
         self.socket.expect_more()  # the first thoughts
         return ok({"ref": query.ref, "status": "processing"})
+
+    def _no_handler(self, asked: str | None) -> Reply:
+        allowed = self.cortex.handlers.of(self.agent, self.grant)
+        if not allowed:
+            reason = "no handler is open to this agent"
+        elif asked is None:
+            reason = "handler required: there is none by default"
+        else:
+            reason = f"handler not available: {asked}"
+        return error(reason, field="handler", handlers=list(allowed))
 
     def _interrupt(self, payload: Any, ref: MessageRef) -> None:
         message = parse(Interrupt, payload)
@@ -180,7 +188,8 @@ def _bad_agent_id(agent: str) -> str | None:
     return None
 
 
-def _invalid(problem: InvalidMessage) -> Reply:
+def invalid(problem: InvalidMessage) -> Reply:
+    """The answer to a message that makes no sense."""
     return error(problem.reason, **({} if problem.field is None else {"field": problem.field}))
 
 

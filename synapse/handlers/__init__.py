@@ -14,9 +14,11 @@ from synapse.handlers.context import (
     Query,
     Think,
 )
+from synapse.handlers.dispatch import Dispatch
 from synapse.handlers.echo import echo
 from synapse.handlers.errors import (
     HandlerError,
+    HandlerTimeout,
     HandlerUnavailable,
     Interrupted,
     NotJSON,
@@ -24,6 +26,7 @@ from synapse.handlers.errors import (
 )
 from synapse.handlers.registry import HandlerRegistry
 from synapse.handlers.runner import HandlerRunner
+from synapse.handlers.worker import WorkerPool, channel_of
 
 if TYPE_CHECKING:
     from synapse.handlers.kernel import KernelHandler
@@ -31,10 +34,12 @@ if TYPE_CHECKING:
 __all__ = [
     "AsyncHandler",
     "BlockingThink",
+    "Dispatch",
     "Handler",
     "HandlerError",
     "HandlerRegistry",
     "HandlerRunner",
+    "HandlerTimeout",
     "HandlerUnavailable",
     "Interrupted",
     "KernelHandler",
@@ -43,6 +48,8 @@ __all__ = [
     "Query",
     "Think",
     "UnknownHandler",
+    "WorkerPool",
+    "channel_of",
     "echo",
 ]
 

@@ -116,6 +116,8 @@ class HandlerRegistry:
             raise UnknownHandler(name, self._targets)
         try:
             handler = self._make(name)
+        except HandlerError:
+            raise  # it says itself what is missing
         except Exception as error:
             log.exception("handler %r cannot be loaded", name)
             raise HandlerUnavailable(f"handler {name!r} cannot be loaded ({type(error).__name__})") from error

@@ -13,10 +13,10 @@ import logging
 from typing import Any
 
 from synapse.cortex.job import Job, State
-from synapse.cortex.scheduler import Scheduler
 from synapse.handlers.context import Handler, Query
 from synapse.handlers.errors import NO_JSON_FORM, HandlerError, NotJSON
 from synapse.handlers.registry import HandlerRegistry
+from synapse.handlers.reporting import Reporter
 from synapse.handlers.thinking import PromptReaders, Readers, TaskThink, ThreadThink
 from synapse.handlers.threads import Threads
 from synapse.protocol import raw
@@ -48,7 +48,7 @@ class HandlerRunner:
         self.registry = registry
         self._threads = Threads(max_threads)
         self._grace = grace
-        self._scheduler: Scheduler | None = None
+        self._scheduler: Reporter | None = None
         self._readers: Readers = PromptReaders()
         self._open: dict[str, tuple[Handler, bool]] = {}  # name -> the handler, and whether it is async
         self._jobs: dict[asyncio.Task[None], Job] = {}
@@ -57,7 +57,7 @@ class HandlerRunner:
     def __repr__(self) -> str:
         return f"<HandlerRunner {len(self._jobs)} running, {len(self._threads)}/{self._threads.limit} threads>"
 
-    def bind(self, scheduler: Scheduler, readers: Readers | None = None) -> None:
+    def bind(self, scheduler: Reporter, readers: Readers | None = None) -> None:
         """Say whom to report to, and whose pace to keep: a second step, as the scheduler needs its runner first."""
         self._scheduler = scheduler
         self._readers = readers or PromptReaders()
@@ -94,13 +94,13 @@ class HandlerRunner:
         self._open.clear()
         await self.registry.close()
 
-    async def _run(self, job: Job, scheduler: Scheduler) -> None:
+    async def _run(self, job: Job, scheduler: Reporter) -> None:
         try:
             data = _encode(await self._answer(job, scheduler))
         except (GeneratorExit, asyncio.CancelledError):
             raise  # `_done` sees to the ending, if cancelling was the handler's own idea
         except HandlerError as error:
-            self._fail(job, error.reason)
+            self._report(job, error)
         except BaseException as error:  # SystemExit in a handler must not end the server, nor lose the ending
             if job.state is State.RUNNING:
                 log.error("handler %r failed on query %s/%s", job.handler, job.agent, job.ref, exc_info=error)
@@ -108,11 +108,11 @@ class HandlerRunner:
         else:
             scheduler.finish(job, "success", data)
 
-    async def _answer(self, job: Job, scheduler: Scheduler) -> Any:
+    async def _answer(self, job: Job, scheduler: Reporter) -> Any:
         known = self._open.get(job.handler)
         if known is None:
             opened: Any = await self.registry.open(job.handler)
-            known = self._open[job.handler] = opened, _is_async(opened)
+            known = self._open[job.handler] = opened, is_async(opened)
         handler: Any = known[0]
         query = Query(job)
         if known[1]:
@@ -133,12 +133,17 @@ class HandlerRunner:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the ending of query %s/%s failed", job.agent, job.ref, exc_info=error)
 
+    def _report(self, job: Job, error: HandlerError) -> None:
+        if self._scheduler is not None:
+            self._scheduler.finish(job, error.status, error.data, error.reason)
+
     def _fail(self, job: Job, reason: str) -> None:
         if self._scheduler is not None:
             self._scheduler.finish(job, "error", {"reason": reason}, reason)
 
 
-def _is_async(handler: Any) -> bool:
+def is_async(handler: Any) -> bool:
+    """Whether a handler runs as a task rather than in a thread."""
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004
 
 

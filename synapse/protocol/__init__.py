@@ -29,13 +29,14 @@ from synapse.protocol.serializers import (
     raw,
     serializer_for,
 )
-from synapse.protocol.topics import RESERVED_AGENTS, ROSTER
+from synapse.protocol.topics import RESERVED_AGENTS, ROSTER, WORKER
 
 __all__ = [
     "RESERVED_AGENTS",
     "ROSTER",
     "V1_SERIALIZER",
     "V2_SERIALIZER",
+    "WORKER",
     "Encoded",
     "Error",
     "Frame",

@@ -22,6 +22,7 @@ from tests.support.server import LiveServer, live_server
 ROOT = Path(__file__).parents[2]
 KEY = "my-secret-key"
 HANDLERS = 'c.SynapseApp.handlers = {"*": ["my_handlers:spell", "my_handlers:count"]}\n'
+WORKERS = 'c.SynapseApp.key_workers = ["*"]\n'
 ROOMS = 'c.SynapseApp.channels = {"room:*": "my_rooms.RoomChannel"}\n'
 VOLATILE = {"timestamp", "online_at", "phx_ref", "latency_ms", "pong"}
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/protocol.md", "docs/security.md")
@@ -61,7 +62,7 @@ def at(code: str, server: LiveServer) -> str:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A server as the README starts it."""
-    with live_server(tmp_path_factory.mktemp("server"), config=LEAN, api_key=KEY) as running:
+    with live_server(tmp_path_factory.mktemp("server"), config=LEAN + WORKERS, api_key=KEY) as running:
         yield running
 
 
@@ -142,7 +143,7 @@ print(app.linger, app.policies["queue"]["bound"], app.handlers["lab-*"])
 
 
 class TestProtocol:
-    @pytest.mark.parametrize("number", range(4), ids=["a session", "refusals", "resume", "V1"])
+    @pytest.mark.parametrize("number", range(5), ids=["a session", "refusals", "resume", "workers", "V1"])
     def test_a_session_is_as_it_is_written(self, number: int, server: LiveServer) -> None:
         lines = snippets("docs/protocol.md", "text")[number].splitlines()
         eventually(lambda: nobody_connected(server), "the agents of the other sessions have left")
@@ -157,7 +158,7 @@ class TestProtocol:
                 assert in_order(heard) == in_order(answers)
 
     def test_these_are_all(self) -> None:
-        assert len(snippets("docs/protocol.md", "text")) == 4
+        assert len(snippets("docs/protocol.md", "text")) == 5
 
 
 @pytest.mark.parametrize(
