@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -9,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from websockets.sync.client import connect
 
+from synapse.handlers import ModelHandler
 from tests.support import foreign
 from tests.support.lean import LEAN, eventually, nobody_connected
 from tests.support.server import LiveServer, live_server
@@ -86,6 +89,16 @@ class TestReadme:
     def test_code_runs_in_a_kernel(self, tmp_path: Path) -> None:
         assert run(snippet('handler="kernel")'), tmp_path).splitlines()[-1] == "21"
 
+    def test_a_function_of_a_notebook_answers(self, tmp_path: Path) -> None:
+        assert run(snippet("agent.serve(spell)"), tmp_path).splitlines()[1:] == [*"Hello"]
+
+    def test_a_language_models_options_are_options(self) -> None:
+        config = SimpleNamespace(SynapseApp=SimpleNamespace())
+        exec(snippet("qwen3"), {"c": config})
+        options = config.SynapseApp.handler_options["model"]
+        assert ModelHandler(**options).model == options["model"]
+        assert "api_key_env" in inspect.signature(ModelHandler).parameters
+
     def test_the_python_client_connects(self, server: LiveServer, tmp_path: Path) -> None:
         (code,) = [one for one in snippets("README.md", "python") if "4000" in one and '"Hello").data' in one]
         assert run(code, tmp_path, server) == "{'echo': 'Hello'}\n"
@@ -137,7 +150,7 @@ print(app.linger, app.policies["queue"]["bound"], app.handlers["lab-*"])
     def test_every_question_to_the_rest_api_has_an_answer(self, server: LiveServer) -> None:
         asked = re.findall(r"(?:-X (\w+) )?http://127.0.0.1:4000/cortex(\S+)", snippet("curl", "sh"))
         names = [path.rpartition("/")[2] for method, path in asked if not method]
-        assert names == ["health", "agents", "queries", "policies", "metrics"]
+        assert names == ["health", "agents", "queries", "workers", "policies", "metrics"]
         for name in names[:-1]:  # the last is no JSON; it has tests of its own
             assert server.get(f"/api/{name}")
 
