@@ -80,6 +80,20 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext synapse``: the magics ``%cortex`` and ``%%query``."""
+    from synapse.client.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext synapse``"""
+    from synapse.client.magics import unload
+
+    unload(shell)
+
+
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     # Jupyter Server calls this. The import stands inside so that a kernel's `import synapse` stays light.
     from synapse.server.app import SynapseApp

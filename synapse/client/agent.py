@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
+from synapse.client.about import About
 from synapse.client.face import AgentFace, QueryFace
 from synapse.client.io import IOThread, io_thread
 from synapse.client.opening import establish, plan
@@ -107,6 +108,18 @@ class AsyncAgent(AgentFace):
         """
         self._check_open()
         return await _over_there(self._io, self._connection.roster())
+
+    async def about(self) -> About:
+        """What this agent may know of its server: version, how busy it is, which handlers it may use, and its rules.
+
+        Raises
+        ------
+        ReplyTimeout, Disconnected, AgentClosed
+            If no answer comes.
+        """
+        self._check_open()
+        response, _ = await _over_there(self._io, self._connection.push("about", {}))
+        return self._about(response)
 
     async def serve(
         self, function: Callable[..., Any], name: str | None = None, *, concurrency: int = 1

@@ -78,6 +78,13 @@ def steps(thoughts: Iterable[str], hidden: int) -> str:
     return f'{before}<ol start="{hidden + 1}" style="margin:2px 0 0;padding-left:1.8em">{items}</ol>' if items else ""
 
 
+def text(value: str, limit: int, *, quiet: bool = False) -> str:
+    """A text with its own lines, of which the last `limit` characters are kept."""
+    cut = f"… ({len(value)} characters) …" if len(value) > limit else ""
+    style = f"white-space:pre-wrap;margin:4px 0 0{';' + _DIM if quiet else ''}"
+    return f'<div style="{style}">{escape(cut + value[-limit:])}</div>'
+
+
 def short(value: object, limit: int = 400) -> str:
     """Text of a value, cut to `limit` characters: a notebook keeps its outputs."""
     text = value if isinstance(value, str) else repr(value)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
+from synapse.client.about import About
 from synapse.client.face import AgentFace, QueryFace
 from synapse.client.io import io_thread
 from synapse.client.opening import establish, plan
@@ -161,6 +162,17 @@ class Agent(AgentFace):
         """
         self._check_open()
         return self._io.call(self._connection.roster())
+
+    def about(self) -> About:
+        """What this agent may know of its server: version, how busy it is, which handlers it may use, and its rules.
+
+        Raises
+        ------
+        ReplyTimeout, Disconnected, AgentClosed
+            If no answer comes.
+        """
+        self._check_open()
+        return self._about(self._io.call(self._connection.push("about", {}))[0])
 
     def serve(self, function: Callable[..., Any], name: str | None = None, *, concurrency: int = 1) -> Worker:
         """Answer queries with a function of this process: those whose handler is ``worker:<name>``, of any agent.

@@ -116,6 +116,8 @@ class CortexChannel(AuthorizedChannel):
                     return self._ping()
                 case "status":
                     return self._status(payload)
+                case "about":
+                    return ok(self.cortex.about(self.agent, self.grant))
         except InvalidMessage as problem:
             return invalid(problem)
         return super().handle_in(event, payload, ref)

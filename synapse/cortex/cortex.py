@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
+from synapse._version import __version__
 from synapse.channels import Channel, Endpoint, LocalPresence, LocalPubSub, Message, Presence, PubSub, Transport
 from synapse.cortex.absence import Absences
-from synapse.cortex.access import Authorizer, HandlerAccess, OpenDoor
+from synapse.cortex.access import Authorizer, Grant, HandlerAccess, OpenDoor
 from synapse.cortex.channel import CortexChannel, RosterChannel
 from synapse.cortex.connections import Connection, ConnectionManager
 from synapse.cortex.interrupts import InterruptManager
@@ -23,7 +24,7 @@ from synapse.cortex.router import MessageRouter
 from synapse.cortex.scheduler import Clock, Refusal, Runner, Scheduler
 from synapse.cortex.socket import CortexSocket
 from synapse.policies import Policies, kind_of
-from synapse.protocol import ROSTER, Serializer
+from synapse.protocol import ROSTER, About, Serializer
 from synapse.telemetry import events
 
 log = logging.getLogger(__name__)
@@ -166,6 +167,17 @@ class Cortex:
             buffer.begin(job.ref)
         self.load.changed(job.agent)
         return None
+
+    def about(self, agent: str, grant: Grant) -> About:
+        """What an agent may know of this node; its rules only if it is trusted."""
+        return About(
+            __version__,
+            self.node,
+            self.connections.count(),
+            len(self.interrupts),
+            list(self.handlers.of(agent, grant)),
+            self.policies.encode() if grant.trusted else None,
+        )
 
     def arrived(self, channel: CortexChannel, connection: Connection) -> None:
         """An agent has joined by a channel."""

@@ -7,6 +7,7 @@ socket, no clock and no other room.
 from synapse.protocol.errors import InvalidMessage, MalformedFrame, ProtocolError
 from synapse.protocol.frame import Encoded, Frame
 from synapse.protocol.messages import (
+    About,
     Error,
     Interrupt,
     Interrupted,
@@ -37,6 +38,7 @@ __all__ = [
     "V1_SERIALIZER",
     "V2_SERIALIZER",
     "WORKER",
+    "About",
     "Encoded",
     "Error",
     "Frame",
