@@ -39,7 +39,7 @@ GRACE = 1.0  # s that functions which were stopped have to end
 class _Task:
     """One query on the bench."""
 
-    __slots__ = ("ending", "job", "on_its_way", "size", "unsent")
+    __slots__ = ("ending", "job", "on_its_way", "unsent")
 
     def __init__(self, number: str, work: Work) -> None:
         self.job = Job(
@@ -109,6 +109,7 @@ class Bench:
         self._tasks: dict[str, _Task] = {}
         self._of_job: dict[Job, str] = {}
         self._waiting: dict[str, _Task] = {}
+        self._full: set[_Task] = set()  # those of which too many thoughts are unsent
         self._held: dict[str, list[Callable[[], object]]] = {}
         self._running = 0
 
@@ -178,8 +179,7 @@ class Bench:
         task = self._tasks.get(stop.job)
         if task is None:
             return
-        task.unsent.clear()
-        self._end_job(task.job, stop.reason)
+        self._end_job(task, stop.reason)
         if self._waiting.pop(stop.job, None) is not None:
             self._over(task)
 
@@ -195,6 +195,8 @@ class Bench:
         task = self._tasks[self._of_job[job]]
         task.unsent.append(encoded)
         self._send(task)
+        if len(task.unsent) >= MOST_UNSENT:
+            self._full.add(task)
         return True
 
     def finish(self, job: Job, status: str, data: Any = None, reason: str | None = None) -> bool:
@@ -215,7 +217,7 @@ class Bench:
 
     def lagging(self, agent: str) -> bool:
         """Whether too many of an agent's thoughts wait to be sent."""
-        return any(len(task.unsent) >= MOST_UNSENT for task in self._tasks.values() if task.job.agent == agent)
+        return any(task.job.agent == agent for task in self._full)
 
     def hold(self, agent: str, resume: Callable[[], object]) -> None:
         """Call `resume` once, when they do not."""
@@ -271,14 +273,20 @@ class Bench:
                 break
             count += 1
         batch, task.unsent = task.unsent[:count], task.unsent[count:]
+        if len(task.unsent) < MOST_UNSENT:
+            self._full.discard(task)
         return batch
 
     def _taken(self, task: _Task, ok: bool) -> None:
         task.on_its_way = False
         if not ok:  # no one listens: the server says so in a `stop`, too
-            task.unsent.clear()
+            self._forget_thoughts(task)
         self._send(task)
         self._resume(task.job.agent)
+
+    def _forget_thoughts(self, task: _Task) -> None:
+        task.unsent.clear()
+        self._full.discard(task)
 
     def _tell(self, event: str, payload: Any, answered: Callable[[bool], object]) -> None:
         def settled(reply: news.Reply) -> None:
@@ -290,8 +298,10 @@ class Bench:
         with contextlib.suppress(RuntimeError):  # the loop has been closed: nothing runs there any more
             self._home.call_soon_threadsafe(callback, *args)
 
-    def _end_job(self, job: Job, reason: str) -> None:
+    def _end_job(self, task: _Task, reason: str) -> None:
         """No one listens any more: the function is told in its own way, an async one by cancelling it."""
+        self._forget_thoughts(task)
+        job = task.job
         job.state, job.status, job.reason = State.ENDED, "interrupted", reason
         if self._cancels:
             self._runner.cancel(job)
@@ -304,8 +314,7 @@ class Bench:
         self._of_job.clear()
         self._waiting.clear()
         for task in tasks.values():
-            task.unsent.clear()
-            self._end_job(task.job, reason)
+            self._end_job(task, reason)
 
     def end(self, failure: SynapseError | None = None) -> None:
         """Stop, and wait a moment for what runs before `closed` is called. In `home`; may be called again."""

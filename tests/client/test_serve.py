@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import synapse
-from synapse.client import io
+from synapse.client import bench, io
 from synapse.handlers import HandlerError, HandlerTimeout, Query
 from tests.client.fake import PATIENCE
 
@@ -133,16 +133,44 @@ class TestAPlainFunction:
         with agent.serve(spell), agent.serve(relay):
             assert agent.ask("word", handler="worker:relay").data == {"length": 4}
 
-    def test_waits_in_think_for_who_reads_slowly_and_nothing_is_lost(self, agent: synapse.Agent) -> None:
+    def test_loses_no_thought(self, agent: synapse.Agent) -> None:
         def many(query: Query, think: Any) -> int:
-            for number in range(5000):
+            for number in range(3000):
                 think(number)
-            return 5000
+            return 3000
 
         with agent.serve(many):
             query = agent.query("", handler="worker:many")
-            assert [thought.content for thought in query] == list(range(5000))
-            assert query.result.data == 5000
+            assert [thought.content for thought in query] == list(range(3000))
+            assert query.result.data == 3000
+
+    def test_that_waits_in_think_for_a_slow_reader_is_stopped_there(
+        self, agent: synapse.Agent, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        thinking, stopped = Latch(), Latch()
+        tell = agent._connection.tell
+
+        def never_read(topic: str, event: str, *rest: Any) -> None:
+            if event == "done":
+                tell(topic, event, *rest)
+
+        def talk(query: Query, think: Any) -> None:
+            try:
+                think("on its way")
+                thinking.open()
+                think("too many: waits")
+                think("never said")
+            finally:
+                stopped.open()
+
+        monkeypatch.setattr(bench, "MOST_UNSENT", 1)
+        monkeypatch.setattr(agent._connection, "tell", never_read)
+        with agent.serve(talk):
+            query = agent.query("", handler="worker:talk")
+            thinking.wait()
+            query.interrupt()
+            assert query.result.status == "interrupted"
+            stopped.wait()
 
 
 class TestAnAsyncFunction:
@@ -175,6 +203,24 @@ class TestAnAsyncFunction:
             query.interrupt()
             assert query.result.status == "interrupted"
             cancelled.wait()
+
+    def test_waits_in_think_while_too_many_of_its_thoughts_are_unsent(
+        self, agent: synapse.Agent, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(bench, "MOST_UNSENT", 4)
+        most = 0
+
+        async def talk(query: Query, think: Any) -> None:
+            nonlocal most
+            for number in range(200):
+                await think(number)
+                most = max(most, *(len(task.unsent) for task in worker._bench._tasks.values()))
+
+        with agent.serve(talk) as worker:
+            query = agent.query("", handler="worker:talk")
+            assert [thought.content for thought in query] == list(range(200))
+            assert query.result.ok
+        assert most <= 4
 
     def test_runs_as_many_at_once_as_it_says(self, agent: synapse.Agent) -> None:
         meeting = asyncio.Barrier(3)
