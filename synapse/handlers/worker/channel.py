@@ -6,7 +6,7 @@ import logging
 from typing import Any, ClassVar
 
 from synapse.channels import MessageRef, Reply, Stop, error, ok
-from synapse.cortex import AuthorizedChannel, CortexChannel, Denial
+from synapse.cortex import AuthorizedChannel, CortexChannel, Denial, Grant
 from synapse.cortex.channel import invalid
 from synapse.handlers.worker.pool import Seat, WorkerPool
 from synapse.protocol import WORKER, InvalidMessage, parse
@@ -31,7 +31,7 @@ class WorkerChannel(AuthorizedChannel):
     pool: ClassVar[WorkerPool]
     max_bytes: ClassVar[int]
 
-    _seat: Seat
+    _worker: Seat
 
     @property
     def name(self) -> str:
@@ -42,28 +42,31 @@ class WorkerChannel(AuthorizedChannel):
         if not 1 <= len(self.name) <= LONGEST_NAME or not self.name.isprintable() or "*" in self.name:
             reason = f"invalid worker name: 1 to {LONGEST_NAME} printable characters without a star"
             return error(reason, field="topic")
-        answer = self.cortex.authorizer.authorize_worker(self.name, payload, self.connection.identity)
-        if isinstance(answer, Denial):
-            self.cortex.refused(self.topic, self.connection, answer.reason)
-            return error(answer.reason)
-        self.grant = answer
+        reply = super().join(payload)
+        if reply.status != "ok":
+            return reply
         try:
             concurrency = parse(WorkerJoin, payload).concurrency
         except InvalidMessage as problem:
             return invalid(problem)
-        self._seat = Seat(self.name, f"{self.connection.id}", self, concurrency)
+        self._worker = Seat(self.name, f"{self.connection.id}", self, concurrency)
         self._held: set[str] = set()  # jobs whose thoughts wait for their reader
         return ok(WorkerJoined(self.max_bytes))
 
+    def _decide(self, payload: Any) -> Grant | Denial:
+        return self.cortex.authorizer.authorize_worker(self.name, payload, self.connection.identity)
+
     def joined(self) -> None:
+        super().joined()
         log.info("worker %r is here: connection %d, %s", self.name, self.connection.id, self.grant.key)
         self._show()
-        self.pool.arrived(self._seat)
+        self.pool.arrived(self._worker)
 
     def terminate(self, reason: str) -> None:
         log.info("worker %r has gone: connection %d, %s", self.name, self.connection.id, reason)
         self._show()
-        self.pool.left(self._seat)
+        self.pool.left(self._worker)
+        super().terminate(reason)
 
     def handle_in(self, event: str, payload: Any, ref: MessageRef) -> Reply | Stop | None:
         try:
@@ -86,14 +89,14 @@ class WorkerChannel(AuthorizedChannel):
             self.reply(ref, ok())
 
         self._held.add(job)
-        if self.pool.think(self._seat, job, message.thoughts, taken):
+        if self.pool.think(self._worker, job, message.thoughts, taken):
             return None
         self._held.discard(job)
         return error(f"no one listens: {job}", field="job")
 
     def _done(self, message: Done) -> Reply:
         self._held.discard(message.job)
-        return ok() if self.pool.done(self._seat, message) else error(f"no such job: {message.job}", field="job")
+        return ok() if self.pool.done(self._worker, message) else error(f"no such job: {message.job}", field="job")
 
     def _show(self) -> None:
         """Say in the presence of the agents of this connection what they serve."""
