@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import cases
+from benchmarks import cases, isolation, scheduler
 from benchmarks.cases import Figures
+from benchmarks.isolation import CULPRITS, Culprit
+from benchmarks.load import Rate
 from benchmarks.servers import Server, pin_client, synapse_server, tornado_server
 
 Case = Callable[[Server], Figures]
@@ -62,8 +64,12 @@ def main(repeat: int, seconds: float, idle_connections: int, only: str) -> None:
     rates = _table("Rates: medians of interleaved runs", "case", "server", "per s", "p50 ms", "p99 ms", "us CPU/op",
                    "client busy", "ratio", "aim")  # fmt: skip
     sizes = _table(f"{idle_connections} idle joined connections", "case", "KiB each", "aim")
+    culprits = [culprit for culprit in CULPRITS if only in f"isolation: {culprit.name}"]
     with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("measuring", total=len(chosen) * repeat * 2 + len(memory))
+        total = len(chosen) * repeat * 2 + len(memory) + len(culprits) * repeat + 1
+        task = progress.add_task("measuring", total=total)
+        costs = _costs(only)
+        progress.advance(task)
         for duel in chosen:
             theirs: list[Figures] = []
             ours: list[Figures] = []
@@ -79,9 +85,11 @@ def main(repeat: int, seconds: float, idle_connections: int, only: str) -> None:
                 figures = cases.idle(server, idle_connections, compressed)
             sizes.add_row(name, f"{(figures.bytes_per_connection or 0) / 1024:.1f}", "<= 24")
             progress.advance(task)
+        harms = _harms(culprits, repeat, seconds, lambda: progress.advance(task))
     console = Console(width=max(110, Console().width))
-    console.print(rates)
-    console.print(sizes)
+    for table in (costs, rates, sizes, harms):
+        if table.row_count:
+            console.print(table)
 
 
 def _sides(duel: Duel, theirs: list[Figures], ours: list[Figures]) -> list[tuple[Start, Case, list[Figures]]]:
@@ -109,6 +117,31 @@ def _rows(table: Table, duel: Duel, theirs: list[Figures], ours: list[Figures]) 
             _median((run.client_share for run in runs), 1, 2),
             *verdict,
         )
+
+
+def _costs(only: str) -> Table:
+    table = _table("The scheduler's own cost", "case", "us CPU/query", "aim")
+    for name, cost in scheduler.measure() if only in "scheduler" else ():
+        table.add_row(name, f"{cost:.1f}", f"<= {scheduler.TARGET_US:g}")
+    return table
+
+
+def _harms(culprits: Sequence[Culprit], repeat: int, seconds: float, done: Callable[[], object]) -> Table:
+    """The medians of all looks, alone and beside each culprit."""
+    table = _table(f"Isolation: {isolation.AGENTS} others, alone and beside", "case", "p50 ms alone", "beside",
+                   "p99 ms alone", "beside ", "ratio of p99", "aim")  # fmt: skip
+    for culprit in culprits:
+        alone: list[Rate] = []
+        beside: list[Rate] = []
+        for _ in range(repeat):
+            for looks, seen in zip((alone, beside), isolation.measure(culprit, seconds), strict=True):
+                looks.extend(seen)
+            done()
+        ratio = statistics.median(rate.p99 for rate in beside) / statistics.median(rate.p99 for rate in alone)
+        p50s = [_median((rate.p50 for rate in looks), 1e3, 2) for looks in (alone, beside)]
+        p99s = [_median((rate.p99 for rate in looks), 1e3, 2) for looks in (alone, beside)]
+        table.add_row(culprit.name, *p50s, *p99s, f"{ratio:.2f}", f"<= {isolation.TARGET:g}")
+    return table
 
 
 def _median(values: Iterable[float | None], scale: float, digits: int) -> str:

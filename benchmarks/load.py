@@ -25,8 +25,10 @@ def masked(payload: bytes, opcode: int = 1) -> bytes:
     length = len(payload)
     if length < 126:
         head = struct.pack("!BB", 0x80 | opcode, 0x80 | length)
-    else:
+    elif length < 65536:
         head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, length)
+    else:
+        head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, length)
     return head + bytes(4) + payload
 
 
@@ -45,9 +47,13 @@ def upgrade(port: int, path: str, extensions: str = "") -> bytes:
     ).encode()
 
 
-def open_websocket(port: int, path: str, extensions: str = "") -> socket.socket:
+def open_websocket(port: int, path: str, extensions: str = "", receive_buffer: int = 0) -> socket.socket:
     """Connect and upgrade. Raises ConnectionError if the server does not agree."""
-    sock = socket.create_connection(("127.0.0.1", port), 30)
+    sock = socket.socket()
+    sock.settimeout(30)
+    if receive_buffer:  # before the connection, which agrees on a window
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    sock.connect(("127.0.0.1", port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.sendall(upgrade(port, path, extensions))
     answer = b""
@@ -165,6 +171,52 @@ def round_trips(
     took = clock() - begin
     p50, p99 = np.percentile(latencies, [50, 99]) if latencies else (float("nan"),) * 2
     return Rate(len(latencies) / took, float(p50), float(p99), len(latencies), (_cpu() - cpu) / took)
+
+
+def paced(
+    requests: dict[socket.socket, list[bytes]], counter: Callable[[], Callable[[bytes], int]], interval: float,
+    seconds: float, warm: float,
+) -> Rate:  # fmt: skip
+    """Send on each socket once an `interval`, whatever has come back, and say how long the answers took.
+
+    A latency runs from when the request was due, not from when it could be sent: a server that holds up the sender
+    does not hide it. Answers are awaited for as long again; what has none then counts as having taken until then.
+
+    Parameters
+    ----------
+    requests
+        For each socket whole frames, sent in turn; as many as may be unanswered.
+    counter, seconds, warm
+        As for `round_trips`.
+    """
+    selector = selectors.EpollSelector()
+    clock = time.perf_counter
+    connections = [_Connection(sock, frames[0], counter()) for sock, frames in requests.items()]
+    for connection in connections:
+        selector.register(connection.sock, selectors.EVENT_READ, connection)
+    begin = clock() + warm
+    end, cpu, started, turn = begin + seconds, _cpu(), clock(), 0
+    latencies: list[float] = []
+    due = started
+    while (now := clock()) < end or (now < end + seconds and any(connection.sent for connection in connections)):
+        while due <= now and due < end:
+            connection = connections[turn % len(connections)]
+            frames = requests[connection.sock]
+            connection.sock.sendall(frames[turn // len(connections) % len(frames)])
+            connection.sent.append(due)
+            turn += 1
+            due = started + turn * interval / len(connections)
+        for key, _ in selector.select(max(0.0, due - clock()) if due < end else 0.1):
+            chunk = key.data.sock.recv(1 << 18)
+            if not chunk:
+                raise ConnectionError("the server hung up")
+            for _ in range(key.data.count(chunk)):
+                asked = key.data.sent.popleft()
+                if asked >= begin:
+                    latencies.append(clock() - asked)
+    latencies.extend(clock() - asked for connection in connections for asked in connection.sent if asked >= begin)
+    p50, p99 = np.percentile(latencies, [50, 99])
+    return Rate(len(latencies) / seconds, float(p50), float(p99), len(latencies), (_cpu() - cpu) / (clock() - started))
 
 
 def deliveries(

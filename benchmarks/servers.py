@@ -10,15 +10,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 API_KEY = "bench-key"
 SERVER_CORE, CLIENT_CORE = 0, 1
+PATH = "/cortex/websocket?vsn=2.0.0"  # of ours
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,9 @@ def pin_client() -> None:
 
 
 @contextmanager
-def synapse_server(*options: str) -> Iterator[Server]:
-    """``jupyter synapse`` on uvloop, with one API key."""
+def synapse_server(*options: str, policies: Mapping[str, Any] | None = None) -> Iterator[Server]:
+    """``jupyter synapse`` on uvloop, with one API key; `policies` come on top of a thousand slots."""
+    rules = {"concurrency": {"kind": "fixed", "limit": 1000}, **(policies or {})}
     code = "from synapse.server.app import main; main()"
     with tempfile.TemporaryDirectory() as home:
         config = Path(home) / "config.py"
@@ -56,13 +59,13 @@ def synapse_server(*options: str) -> Iterator[Server]:
         command = [
             sys.executable, "-c", code, f"--config={config}", "--port=0", "--allow-root", "--api-key", API_KEY,
             f"--ServerApp.root_dir={home}", "--ServerApp.jpserver_extensions={'jupyterlab': False}",
-            "--SynapseApp.policies={'concurrency': {'kind': 'fixed', 'limit': 1000}}",
+            f"--SynapseApp.policies={rules!r}",
             "--SynapseApp.channels={'bench:*': 'benchmarks.channels.ShoutChannel'}", *options,
         ]  # fmt: skip
         environment = {**os.environ, "JUPYTER_RUNTIME_DIR": home, "JUPYTER_CONFIG_DIR": home}
         environment.pop("SYNAPSE_API_KEY", None)
         with _process("synapse", command, r"agents connect to ws://127.0.0.1:(\d+)", environment) as (process, port):
-            yield Server("synapse", port, "/cortex/websocket?vsn=2.0.0", process)
+            yield Server("synapse", port, PATH, process)
 
 
 @contextmanager
@@ -78,7 +81,7 @@ def _process(
     name: str, command: list[str], ready: str, environment: dict[str, str]
 ) -> Iterator[tuple[psutil.Process, int]]:
     with tempfile.NamedTemporaryFile() as log:
-        started = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=_root())
+        started = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=root())
         if (os.cpu_count() or 1) > 1:
             os.sched_setaffinity(started.pid, {SERVER_CORE})
         try:
@@ -101,7 +104,8 @@ def _port(name: str, started: subprocess.Popen[bytes], log: Path, ready: str) ->
     raise RuntimeError(f"{name} did not start:\n{log.read_text(errors='replace')}")
 
 
-def _root() -> Path:
+def root() -> Path:
+    """The folder that this package stands in."""
     return Path(__file__).parents[1]
 
 

@@ -75,6 +75,8 @@ class Endpoint:
         Local ones when absent.
     max_channels
         How many channels one connection may join (Phoenix: 100).
+    max_message
+        The largest message that is read, in bytes. A larger one is answered with an error.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Endpoint:
         pubsub: PubSub | None = None,
         presence: Presence | None = None,
         max_channels: int = 100,
+        max_message: int = 2**20,
     ) -> None:
         self.clock = clock
         self.routes = Routes(routes)
@@ -91,6 +94,7 @@ class Endpoint:
         self.pubsub: PubSub = LocalPubSub() if pubsub is None else pubsub
         self.presence: Presence = LocalPresence(self.pubsub, clock.call_later) if presence is None else presence
         self.max_channels = max_channels
+        self.max_message = max_message
         self._unflushed: list[Flushable] = []
         self._late: list[Flushable] = []
 

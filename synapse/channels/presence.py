@@ -69,7 +69,7 @@ class LocalPresence:
     call_later
         The clock's; diffs of one turn are sent when it has ended.
     node
-        Makes this node's ``phx_ref`` differ from another's.
+        Makes this node's ``phx_ref`` differ from another's, and from those of its own life before a restart.
     changed
         Told ``(topic, joins, leaves)``, the number of metas, for each diff.
     """

@@ -66,7 +66,7 @@ class Socket:
         self.serializer = serializer
         self.transport = transport
         self.channels: dict[str, Channel] = {}
-        self._policy = Disconnect() if mailbox is None else mailbox
+        self.mailbox_policy = Disconnect() if mailbox is None else mailbox
         self._mailbox: Mailbox[Encoded] | None = None  # only while the reader lags
         self._turn: list[Encoded] = []
         self._turn_bytes = 0
@@ -85,7 +85,10 @@ class Socket:
             return
         self._flush_due = True  # the caller's promise: sends of this turn need no flush of their own
         try:
-            self._dispatch(self.serializer.decode(data, binary))
+            if len(data) > self.endpoint.max_message:
+                self._too_large(data, binary)
+            else:
+                self._dispatch(self.serializer.decode(data, binary))
         except MalformedFrame as problem:
             log.warning("%r: %s", self, problem)
             self.close(problem.close_code)
@@ -157,6 +160,21 @@ class Socket:
         """Whether writers should wait for this reader, which only a mailbox of credit asks for."""
         return self._mailbox is not None and self._mailbox.waits
 
+    @property
+    def behind(self) -> bool:
+        """Whether this reader lags, so that what is sent to it now waits."""
+        return self._mailbox is not None or not self.transport.writable
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait for this reader."""
+        return 0 if self._mailbox is None else len(self._mailbox)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes wait for this reader."""
+        return 0 if self._mailbox is None else self._mailbox.bytes
+
     def fell_behind(self) -> None:
         """Told when writers should wait for this reader, perhaps again. For subclasses to announce."""
 
@@ -165,6 +183,9 @@ class Socket:
 
     def dropped(self, messages: int, size: int) -> None:
         """Told what a slow reader has lost, and before it is cut off for that. For subclasses to announce."""
+
+    def refused(self, what: str, topic: Any, reply: Reply) -> None:
+        """Told of a ``join`` or a ``message`` that no channel got to see. For subclasses to announce."""
 
     # Channels
 
@@ -205,13 +226,23 @@ class Socket:
         else:
             self._handle(channel, frame)
 
+    def _too_large(self, data: bytes | bytearray | memoryview, binary: bool) -> None:
+        """Say so, without building what is too large."""
+        most = self.endpoint.max_message
+        reply = error("payload_too_large", policy="max_message_bytes", limit=most, size=len(data))
+        self._refuse("message", self.serializer.head(data, binary), reply)
+
+    def _refuse(self, what: str, frame: Frame, reply: Reply) -> None:
+        self._reply(frame, frame.join_ref, reply)
+        self.refused(what, frame.topic, reply)
+
     def _join(self, frame: Frame, old: Channel | None) -> None:
         kind = self.endpoint.routes.find(frame.topic) if type(frame.topic) is str else None
         if kind is None:
             self._reply(frame, None, UNMATCHED_TOPIC)
             return
         if old is None and len(self.channels) >= self.endpoint.max_channels:
-            self._reply(frame, frame.join_ref, error("too many channels joined"))
+            self._refuse("join", frame, error("too_many_connections", policy="connections.channels"))
             return
         if old is not None:  # whatever becomes of the new join, the old channel is over
             self._end(old, "rejoined")
@@ -282,7 +313,7 @@ class Socket:
         """Leave a message for a reader that lags. False if that was the end of it."""
         now = self.endpoint.clock.time()
         if self._mailbox is None:
-            self._mailbox = self._policy.start(now)
+            self._mailbox = self.mailbox_policy.start(now)
         try:
             dropped = self._mailbox.put(encoded, now, stream, keep)
         except Overflow as overflow:

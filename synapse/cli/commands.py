@@ -21,7 +21,7 @@ def main() -> None:
     """
 
 
-@main.command(short_help="See it work: a real server, 20 agents, 200 queries.")
+@main.command(short_help="See it work: a real server, 20 agents, 203 queries.")
 @click.option("--agents", type=click.IntRange(1, 500), default=20, show_default=True, help="How many agents connect.")
 @click.option(
     "--queries",

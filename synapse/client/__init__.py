@@ -19,9 +19,11 @@ from synapse.client.errors import (
     QueryLost,
     QueryRefused,
     ReplyTimeout,
+    ServerError,
     SynapseError,
 )
 from synapse.client.presence import Roster
+from synapse.client.server import AsyncServer, Server
 from synapse.client.serving import AsyncWorker, Worker
 from synapse.client.sync import Agent, Query, connect
 from synapse.client.values import Result, Thought
@@ -31,6 +33,7 @@ __all__ = [
     "AgentClosed",
     "AsyncAgent",
     "AsyncQuery",
+    "AsyncServer",
     "AsyncWorker",
     "BufferFull",
     "ConnectError",
@@ -43,6 +46,8 @@ __all__ = [
     "ReplyTimeout",
     "Result",
     "Roster",
+    "Server",
+    "ServerError",
     "SynapseError",
     "Thought",
     "Worker",

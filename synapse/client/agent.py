@@ -13,8 +13,10 @@ from synapse.client.io import IOThread, io_thread
 from synapse.client.opening import establish, plan
 from synapse.client.presence import Roster
 from synapse.client.retrying import Rule
+from synapse.client.server import AsyncServer
 from synapse.client.serving import AsyncWorker, Place
 from synapse.client.ticker import ticking
+from synapse.client.trust import Verify
 from synapse.client.values import Result, Thought
 
 T = TypeVar("T")
@@ -28,16 +30,19 @@ async def aconnect(
     token: str | None = None,
     handler: str | None = None,
     timeout: float = 10.0,
+    verify: Verify | None = None,
     retry: Rule | None = None,
     budget: Rule | None = None,
 ) -> AsyncAgent:
     """Connect an agent to a cortex: `connect`, for those who await. Parameters and errors are the same."""
-    plans = plan(url, agent=agent, api_key=api_key, token=token, timeout=timeout, retry=retry, budget=budget)
+    plans = plan(
+        url, agent=agent, api_key=api_key, token=token, timeout=timeout, verify=verify, retry=retry, budget=budget
+    )
     io = io_thread()
     opened = await _over_there(io, establish(io, plans))
     if opened.notice:
         print(opened.notice)
-    return AsyncAgent(opened.connection, io, handler)
+    return AsyncAgent(opened, io, handler)
 
 
 class AsyncAgent(AgentFace):
@@ -58,7 +63,9 @@ class AsyncAgent(AgentFace):
         priority
             0 (first) to 9 (last).
         timeout
-            Seconds until the server ends it with status ``"timeout"``; the server's rule by default (30 s).
+            Seconds until the server ends it with status ``"timeout"``; the server's rule by default (30 s). It bounds
+            the wait here, too: whose connection is down then gets a `QueryLost` or a `ReplyTimeout` at once, and
+            whose server is silent, 2 s later.
         handler
             Which handler answers; the agent's by default.
 
@@ -108,6 +115,11 @@ class AsyncAgent(AgentFace):
         """
         self._check_open()
         return await _over_there(self._io, self._connection.roster())
+
+    @property
+    def server(self) -> AsyncServer:
+        """The server that it is on: the rules in force, and other ones in their place."""
+        return AsyncServer(self._rules, self._io)
 
     async def about(self) -> About:
         """What this agent may know of its server: version, how busy it is, which handlers it may use, and its rules.

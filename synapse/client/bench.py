@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from synapse.client import events as news
 from synapse.client.connection import Connection
@@ -27,6 +27,9 @@ from synapse.handlers import HandlerError, HandlerRegistry, HandlerRunner
 from synapse.handlers.runner import is_async
 from synapse.protocol import WORKER, InvalidMessage, raw
 from synapse.protocol.work import MOST_AT_ONCE, Stop, Work, WorkerJoined
+
+if TYPE_CHECKING:
+    from synapse.cortex import Scheduler
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +106,7 @@ class Bench:
         self._closed = closed
         self._closing: asyncio.Task[None] | None = None
         self._runner = HandlerRunner(HandlerRegistry({self.topic: function}), max_threads=concurrency, grace=GRACE)
-        self._runner.bind(self, self)
+        self._runner.bind(self)
         self._cancels = is_async(function)
         self._max_bytes = WorkerJoined().max_bytes
         self._tasks: dict[str, _Task] = {}
@@ -165,6 +168,7 @@ class Bench:
             return
         task = _Task(work.job, work)
         task.job.handler = self.topic
+        task.job.scheduler = cast("Scheduler", self)  # as far as a runner needs it
         self._tasks[work.job] = task
         self._of_job[task.job] = work.job
         self._waiting[work.job] = task  # after a reconnection the functions of before may still be at it
@@ -183,7 +187,7 @@ class Bench:
         if self._waiting.pop(stop.job, None) is not None:
             self._over(task)
 
-    # What the runner reports: `synapse.handlers.reporting.Reporter`
+    # What the runner reports, as to a `synapse.cortex.Scheduler`
 
     def think(self, job: Job, thought: Any) -> bool:
         """Leave a thought for the server. False if the query has ended."""

@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import msgspec
+
 from synapse.client.errors import BufferFull
 from synapse.client.events import Outcome, Reply
-from synapse.protocol import raw
+from synapse.protocol import Error, raw
 
 if TYPE_CHECKING:
     from synapse.client.socket import Socket
@@ -34,7 +36,7 @@ class Listener(Protocol):
     def joined(self, channel: Channel, response: Any, now: float) -> None:
         """The server let us in."""
 
-    def refused(self, channel: Channel, reason: str, now: float) -> None:
+    def refused(self, channel: Channel, error: Error, now: float) -> None:
         """The server did not. The channel tries again unless it is closed here."""
 
     def dropped(self, channel: Channel, now: float) -> None:
@@ -177,7 +179,7 @@ class Channel:
             if ok:
                 self._joined(response, now)
             else:
-                self._refused(reason_of(response), now)
+                self._refused(error_of(response), now)
         elif push := self._unanswered.get(ref):
             self._settle(push, "ok" if ok else "error", response, now)
 
@@ -189,20 +191,20 @@ class Channel:
             self._send(push, now)
         self._listener.joined(self, response, now)
 
-    def _refused(self, reason: str, now: float) -> None:
+    def _refused(self, error: Error, now: float) -> None:
         self.state = "waiting"
         self.join_ref = None
-        self._listener.refused(self, reason, now)
-        self._rejoin_later(now)
+        self._listener.refused(self, error, now)
+        self._rejoin_later(now, (error.retry_after_ms or 0) / 1e3)
 
     def _join_timed_out(self, now: float) -> None:
         # The join may still succeed over there: undo it, so that the next one is not a duplicate.
         self._socket.send(self.join_ref, self._socket.next_ref(), self.topic, "phx_leave", {})
-        self._refused("no reply", now)
+        self._refused(Error("no reply"), now)
 
-    def _rejoin_later(self, now: float) -> None:
+    def _rejoin_later(self, now: float, retry_after: float = 0.0) -> None:
         if self.state == "waiting" and self._socket.is_open:
-            delay = self._retry.delay(now, self._socket.random())
+            delay = retry_after + self._retry.delay(now, self._socket.random())
             self._timer = self._socket.timers.at(now + delay, self.join)
 
     def _send(self, push: Push, now: float) -> None:
@@ -234,6 +236,14 @@ class Channel:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def error_of(response: Any) -> Error:
+    """The response of a refusal, whatever the server put into it."""
+    try:
+        return msgspec.convert(response, Error)
+    except msgspec.ValidationError:
+        return Error(reason_of(response))
 
 
 def reason_of(response: Any) -> str:

@@ -54,6 +54,7 @@ class Connection:
         self._alarm: asyncio.TimerHandle | None = None
         self._joined: asyncio.Future[None] = self._loop.create_future()
         self._http_status: int | None = None
+        self._retry_after: float | None = None  # s, as the last refused handshake said
         self._streams: dict[str, Stream] = {}
         self._replies: dict[int, Callable[[news.Reply], object]] = {}
         self._listeners: dict[str, Listener] = {}  # by topic
@@ -201,10 +202,11 @@ class Connection:
         self._session.received(data, binary, self._loop.time())
         self._flush()
 
-    def link_lost(self, code: int, reason: str, status: int | None) -> None:
+    def link_lost(self, code: int, reason: str, status: int | None, retry_after: float | None) -> None:
         self._link = None
         self._http_status = status
-        self._session.disconnected(self._loop.time(), code, reason)
+        self._retry_after = retry_after
+        self._session.disconnected(self._loop.time(), code, reason, retry_after or 0.0)
         self._flush()
 
     # inside
@@ -246,7 +248,15 @@ class Connection:
         stream = self._streams.pop(event.ref)
         stream.attempts = event.attempts
         stream.fail(
-            QueryRefused(error.reason, retry_after, error.policy, error.field, error.handlers, attempts=event.attempts)
+            QueryRefused(
+                error.reason,
+                retry_after,
+                error.policy,
+                error.field,
+                error.handlers,
+                attempts=event.attempts,
+                limit=error.limit,
+            )
         )
 
     def _postponed(self, event: news.Postponed) -> None:
@@ -255,7 +265,7 @@ class Connection:
     def _lost(self, event: news.Lost) -> None:
         failure: SynapseError
         if event.cause == "no reply":
-            failure = ReplyTimeout("query", self._session.settings.reply)
+            failure = ReplyTimeout("query", event.after or self._session.settings.reply)
         elif event.cause == "closed":
             failure = AgentClosed(event.why)
         else:
@@ -278,7 +288,8 @@ class Connection:
             listener(event)
 
     def _join_refused(self, event: news.JoinRefused) -> None:
-        error = JoinError(event.topic, event.reason)
+        retry_after = None if event.retry_after_ms is None else event.retry_after_ms / 1e3
+        error = JoinError(event.topic, event.reason, event.policy, retry_after)
         if event.topic in self._listeners:
             self._topic_news(event)
         elif event.topic == ROSTER:
@@ -291,7 +302,7 @@ class Connection:
     def _dropped(self, event: news.Dropped) -> None:
         if not self._joined.done():
             problem = event.reason or f"closed with code {event.code}"
-            self._joined.set_exception(ConnectError(self.url, problem, self._http_status))
+            self._joined.set_exception(ConnectError(self.url, problem, self._http_status, self._retry_after))
         for listener in [*self._listeners.values()]:
             listener(event)
 

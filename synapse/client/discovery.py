@@ -13,6 +13,7 @@ from __future__ import annotations
 import getpass
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from pathlib import Path, PurePath
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -38,16 +39,24 @@ class Target(msgspec.Struct, frozen=True):
         Goes into the join payload.
     token
         Jupyter's; goes into the ``Authorization`` header.
+    trust
+        Whose certificates to believe, for ``wss``; the system's authorities when None.
     """
 
     url: str
     api_key: str | None = None
     token: str | None = None
+    trust: ssl.SSLContext | None = None
 
     @property
     def is_loopback(self) -> bool:
         """Whether the server is on this machine, so that no proxy has business in between."""
         return urlsplit(self.url).hostname in _LOOPBACK
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether it is reached by TLS."""
+        return self.url.startswith("wss:")
 
     def __repr__(self) -> str:
         return f"Target({self.url!r})"
@@ -78,11 +87,18 @@ def find(
     if url is None and home is not None:
         return (Target(home.url, api_key or key, token or home.token),)
     if url is None:
-        return tuple(Target(found.url, api_key or key, token or found.token) for found in _parents(environ))
+        return tuple(Target(found.url, api_key or key, token or found.token) for found in parents(environ))
     target = normalise(url)
     if home is not None and home.url != target.url:
         key = None  # the key belongs to SYNAPSE_URL: do not show it to another server
     return (Target(target.url, api_key or key, token or target.token),)
+
+
+def jupyter_token(target: Target, environ: Mapping[str, str] = os.environ) -> str | None:
+    """Jupyter's token for a server: what came with its address, or what our parent wrote down if it is that server."""
+    if target.token is not None:
+        return target.token
+    return next((parent.token for parent in parents(environ) if _same(parent, target)), None)
 
 
 def is_explicit(url: str | None, environ: Mapping[str, str] = os.environ) -> bool:
@@ -154,7 +170,7 @@ class _ServerFile(msgspec.Struct):
     sock: str = ""
 
 
-def _parents(environ: Mapping[str, str]) -> list[Target]:
+def parents(environ: Mapping[str, str] = os.environ) -> list[Target]:
     """The Jupyter server that started this process: our parent, or the one a kernel's child inherits by name."""
     from jupyter_core.paths import jupyter_runtime_dir
 
@@ -170,6 +186,13 @@ def _parents(environ: Mapping[str, str]) -> list[Target]:
         if not server.sock:  # a server on a Unix socket has no port for us
             return [Target(normalise(server.url).url, token=server.token or None)]
     return []
+
+
+def _same(one: Target, other: Target) -> bool:
+    """Whether two addresses are of one server: this machine has several names."""
+    ours, theirs = urlsplit(one.url), urlsplit(other.url)
+    hosts = ours.hostname == theirs.hostname or (one.is_loopback and other.is_loopback)
+    return hosts and (ours.scheme, ours.port, ours.path) == (theirs.scheme, theirs.port, theirs.path)
 
 
 def _user() -> str:

@@ -35,10 +35,33 @@ class ConnectError(SynapseError, ConnectionError):
         What happened.
     status : int or None
         The HTTP status of the refusal, None if no HTTP answer came.
+    retry_after : float or None
+        When trying again makes sense, in seconds from the refusal, if the server said so.
+    """
+
+    def __init__(self, url: str, problem: str, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(f"cannot connect to {url}: {problem}. {_connect_hint(problem, status, retry_after)}")
+        self.url = url
+        self.problem = problem
+        self.status = status
+        self.retry_after = retry_after
+
+
+class ServerError(SynapseError, ConnectionError):
+    """The server's rules could not be read or replaced.
+
+    Attributes
+    ----------
+    url : str
+        Which server.
+    problem : str
+        What happened.
+    status : int or None
+        The HTTP status of the refusal, None if no HTTP answer came.
     """
 
     def __init__(self, url: str, problem: str, status: int | None = None) -> None:
-        super().__init__(f"cannot connect to {url}: {problem}. {_connect_hint(status)}")
+        super().__init__(f"the rules of {url} are out of reach: {problem}. {_rules_hint(status)}")
         self.url = url
         self.problem = problem
         self.status = status
@@ -50,13 +73,20 @@ class JoinError(SynapseError):
     Attributes
     ----------
     topic, reason : str
-        Which topic, and the server's word for why (``"unauthorized"``).
+        Which topic, and the server's word for why (``"unauthorized"``, ``"too_many_connections"``).
+    policy : str or None
+        The rule that refused (``"connections.per_agent"``), if it was one.
+    retry_after : float or None
+        When trying again makes sense, in seconds from the refusal.
     """
 
-    def __init__(self, topic: str, reason: str) -> None:
-        super().__init__(f"{topic} was refused: {reason}. {_join_hint(topic, reason)}")
+    def __init__(self, topic: str, reason: str, policy: str | None = None, retry_after: float | None = None) -> None:
+        by = f" by {policy}" if policy else ""
+        super().__init__(f"{topic} was refused{by}: {reason}. {_join_hint(topic, reason, policy, retry_after)}")
         self.topic = topic
         self.reason = reason
+        self.policy = policy
+        self.retry_after = retry_after
 
 
 class AgentClosed(SynapseError):
@@ -93,7 +123,8 @@ class QueryRefused(SynapseError):
     Attributes
     ----------
     reason : str
-        The server's word for why (``"overloaded"``, ``"rate_limited"``, ``"invalid field: …"``); ``"held_back"``
+        The server's word for why (``"overloaded"``, ``"rate_limited"``, ``"payload_too_large"``,
+        ``"invalid field: …"``); ``"held_back"``
         if the server was not asked, as the agent's own ``budget`` did not allow it.
     retry_after : float or None
         When asking again makes sense, in seconds from the refusal.
@@ -103,6 +134,8 @@ class QueryRefused(SynapseError):
         The handlers that the agent may use, if it asked for another.
     attempts : int
         How often the server was asked; the rest is what it said the last time.
+    limit : int or None
+        The largest message that the server reads, in bytes, if this one was larger.
     """
 
     def __init__(
@@ -113,6 +146,7 @@ class QueryRefused(SynapseError):
         field: str | None = None,
         handlers: list[str] | None = None,
         attempts: int = 1,
+        limit: int | None = None,
     ) -> None:
         by = f" by {policy}" if policy else ""
         if retry_after is not None:
@@ -121,6 +155,8 @@ class QueryRefused(SynapseError):
             hint = f"This agent may use: {', '.join(handlers) or 'none'}"
         elif field:
             hint = f"Correct {field!r}"
+        elif limit is not None:
+            hint = f"Send less: the server reads messages of at most {limit} bytes"
         else:
             hint = "Ask again later, or look at the server's log for its rules"
         tries = f" {attempts} times" if attempts > 1 else ""
@@ -131,10 +167,11 @@ class QueryRefused(SynapseError):
         self.field = field
         self.handlers = handlers
         self.attempts = attempts
+        self.limit = limit
 
 
 class QueryLost(SynapseError, ConnectionError):
-    """A query was accepted, then the connection dropped and the query's ending never arrived."""
+    """A query was accepted, and its ending never arrived: the connection dropped, or the server fell silent."""
 
     def __init__(self, ref: str, why: str) -> None:
         super().__init__(
@@ -152,7 +189,11 @@ class BufferFull(SynapseError):
         self.limit = limit
 
 
-def _connect_hint(status: int | None) -> str:
+def _connect_hint(problem: str, status: int | None, retry_after: float | None) -> str:
+    if "CERTIFICATE_VERIFY_FAILED" in problem:
+        return "If the server's certificate is of your own authority, pass verify='that-authority.pem'"
+    if retry_after is not None:
+        return f"Try again in {retry_after:g} s"
     if status == 404:
         return "There is a server, but no cortex: enable the extension (jupyter server extension enable synapse)"
     if status in (401, 403):
@@ -160,13 +201,25 @@ def _connect_hint(status: int | None) -> str:
     return "Check that the server runs (jupyter synapse) and that the address is right"
 
 
-def _join_hint(topic: str, reason: str) -> str:
+def _rules_hint(status: int | None) -> str:
+    if status in (401, 403):
+        return "They are for who runs the server: pass Jupyter's token, synapse.connect(token=…); a key does not do"
+    if status is None:
+        return "Check that the server runs"
+    return "The server's log says more"
+
+
+def _join_hint(topic: str, reason: str, policy: str | None, retry_after: float | None) -> str:
+    if reason == "token not accepted":
+        return "It may be wrong or expired: check token=… (or pass api_key=…)"
     if reason in ("unauthorized", "api_key required") and topic.startswith("worker:"):
         return "A worker needs Jupyter's token=…, or a name that the server opens to keys (c.SynapseApp.key_workers)"
     if reason in ("unauthorized", "api_key required"):
         return "Pass api_key=… or set SYNAPSE_API_KEY (for a Jupyter server its token=… does as well)"
     if reason == "unmatched topic":
         return "This server knows no such topic: is it a cortex, and is the agent's name valid?"
-    if "channels" in reason:
+    if policy == "connections.channels":
         return "Close some agents first"
+    if retry_after is not None:
+        return f"Try again in {retry_after:g} s, or close other connections"
     return "The server's log says more"

@@ -29,11 +29,13 @@ class Joined(msgspec.Struct, frozen=True):
 
 
 class JoinRefused(msgspec.Struct, frozen=True):
-    """The server did not let us in. If `final`, the session has given up."""
+    """The server did not let us in, perhaps by a rule, and for some time. If `final`, the session has given up."""
 
     topic: str
     reason: str
     final: bool
+    policy: str | None = None
+    retry_after_ms: int | None = None
 
 
 class TopicClosed(msgspec.Struct, frozen=True):
@@ -118,11 +120,12 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class Lost(msgspec.Struct, frozen=True):
-    """One of our queries will get no ending that we can read."""
+    """One of our queries will get no ending that we can read. `after` is how long a reply was waited for."""
 
     ref: str
     cause: Literal["no reply", "dropped", "garbled", "closed"]
     why: str
+    after: float | None = None
 
 
 class PresenceChanged(msgspec.Struct, frozen=True):

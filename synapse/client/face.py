@@ -8,9 +8,9 @@ from itertools import count
 
 from synapse.client import html
 from synapse.client.about import About
-from synapse.client.connection import Connection
 from synapse.client.errors import AgentClosed, SynapseError
 from synapse.client.io import IOThread
+from synapse.client.opening import Opened
 from synapse.client.reading import read
 from synapse.client.stream import Stream
 from synapse.client.values import Thought
@@ -23,8 +23,10 @@ SHOWN = 8  # thoughts in a query's HTML: a notebook keeps its outputs
 class AgentFace:
     """An agent, joined to a cortex."""
 
-    def __init__(self, connection: Connection, io: IOThread, handler: str | None) -> None:
+    def __init__(self, opened: Opened, io: IOThread, handler: str | None) -> None:
+        connection = opened.connection
         self._connection = connection
+        self._rules = opened.rules
         self._io = io
         self._handler = handler
         self._run = secrets.token_hex(3)  # an agent's connections share its refs, so they must differ

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
+from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from synapse.client.discovery import Target
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 LARGEST = 64 * 2**20  # bytes of one message from the server: room for a result with a table in it
 CLOSING = 1.0  # seconds to wait for the server's close frame
 ABNORMAL = 1006
+LONGEST_WAIT = 3600.0  # s; no server tells a client to stay away for good
 
 
 class Owner(Protocol):
@@ -28,8 +30,11 @@ class Owner(Protocol):
     def link_received(self, data: bytes, binary: bool) -> None:
         """A message came."""
 
-    def link_lost(self, code: int, reason: str, status: int | None) -> None:
-        """It closed, or could not be opened; `status` is the HTTP status of a refused handshake."""
+    def link_lost(self, code: int, reason: str, status: int | None, retry_after: float | None) -> None:
+        """It closed, or could not be opened.
+
+        `status` is the HTTP status of a refused handshake; `retry_after` after how many s to try again, if it said so.
+        """
 
 
 class Link:
@@ -67,11 +72,12 @@ class Link:
         await asyncio.wait({self.task})
 
     async def _run(self) -> None:
-        code, reason, status = ABNORMAL, "", None
+        code, reason, status, retry_after = ABNORMAL, "", None, None
         try:
             code, reason = await self._talk()
         except InvalidStatus as refusal:
             status = refusal.response.status_code
+            retry_after = _retry_after(refusal.response.headers)
             reason = f"HTTP status {status}"
         except (OSError, WebSocketException) as failure:
             reason = str(failure) or type(failure).__name__
@@ -79,7 +85,7 @@ class Link:
             log.exception("a link failed")
             reason = f"internal error: {bug!r}"
         if self._owner is not None:
-            self._owner.link_lost(code, reason, status)
+            self._owner.link_lost(code, reason, status, retry_after)
 
     async def _talk(self) -> tuple[int, str]:
         socket = await _connect(self._target)
@@ -120,6 +126,12 @@ class Link:
             return  # the reader knows more about it
 
 
+def _retry_after(headers: Headers) -> float | None:
+    """In s, if a server that is full or asked too often says when to come again (RFC 9110, section 10.2.3)."""
+    value = headers.get("Retry-After", "")
+    return min(float(value), LONGEST_WAIT) if value.isdecimal() else None  # it may also be a date; not ours
+
+
 class _NoRedirects(connect):
     """Stays where it was sent: the api_key follows in the first message, and is for that server only."""
 
@@ -129,6 +141,7 @@ class _NoRedirects(connect):
 
 def _connect(target: Target) -> _NoRedirects:
     url = target.url
+    trust: dict[str, Any] = {"ssl": target.trust} if target.is_secure and target.trust is not None else {}
     return _NoRedirects(
         f"{url}{'&' if '?' in url else '?'}vsn={V2_SERIALIZER.vsn}",
         additional_headers={"Authorization": f"token {target.token}"} if target.token else None,
@@ -138,4 +151,5 @@ def _connect(target: Target) -> _NoRedirects:
         close_timeout=CLOSING,
         max_size=LARGEST,
         proxy=None if target.is_loopback else True,
+        **trust,
     )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from typing import TYPE_CHECKING
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -15,13 +17,15 @@ from synapse.client.discovery import Target
 from synapse.client.errors import ConnectError
 from synapse.client.io import IOThread
 from synapse.client.retrying import Rule, settings_for
+from synapse.client.rules import EmbeddedRules, RestRules, Rules
 from synapse.client.settings import Settings
-from synapse.protocol import RESERVED_AGENTS
+from synapse.client.trust import Verify, context_for
+from synapse.protocol import LONGEST_AGENT_ID, RESERVED_AGENTS, is_agent_id
 
 if TYPE_CHECKING:
     from synapse.server.embedded import EmbeddedServer
 
-LONGEST_NAME = 200
+T = TypeVar("T")
 
 # One embedded cortex for each IO thread, and in practice one for each process.
 _embedded: dict[IOThread, asyncio.Task[EmbeddedServer]] = {}
@@ -41,6 +45,7 @@ class Opened(msgspec.Struct, frozen=True):
     """A joined agent, and a line for the user if something was started for it."""
 
     connection: Connection
+    rules: Rules
     notice: str | None = None
 
 
@@ -51,6 +56,7 @@ def plan(
     api_key: str | None,
     token: str | None,
     timeout: float,
+    verify: Verify | None = None,
     retry: Rule | None = None,
     budget: Rule | None = None,
 ) -> Plan:
@@ -63,13 +69,23 @@ def plan(
     """
     if agent is None:
         agent = discovery.agent_name(secrets.token_hex(2), os.environ)
-    elif not isinstance(agent, str) or not 0 < len(agent) <= LONGEST_NAME or agent in RESERVED_AGENTS:
-        raise ValueError(f"agent must be a name of 1 to {LONGEST_NAME} characters and not reserved, not {agent!r}")
+    elif not isinstance(agent, str) or not is_agent_id(agent):
+        reserved = " or ".join(sorted(RESERVED_AGENTS))
+        problem = f"must be a name of 1 to {LONGEST_AGENT_ID} printable characters, and not {reserved}"
+        raise ValueError(f"agent {problem}; not {agent!r}")
     if not timeout > 0:
         raise ValueError(f"timeout must be more than 0 s, not {timeout!r}")
     settings = settings_for(retry, budget)
     targets = discovery.find(url, api_key=api_key, token=token)
+    if verify is not None:
+        targets = tuple(_verified(target, context_for(verify)) for target in targets)
     return Plan(agent, targets, discovery.is_explicit(url), timeout, settings)
+
+
+def _verified(target: Target, trust: ssl.SSLContext) -> Target:
+    if not target.is_secure:
+        raise ValueError(f"verify goes with https:// and wss:// only: nobody can verify {target.url}")
+    return msgspec.structs.replace(target, trust=trust)
 
 
 async def establish(io: IOThread, plan: Plan) -> Opened:
@@ -80,10 +96,19 @@ async def establish(io: IOThread, plan: Plan) -> Opened:
     ConnectError, JoinError
         If the server that was named cannot be reached, or refuses the agent.
     """
+    (connection, rules), notice = await reach(io, plan, lambda target: _open(io, target, plan))
+    return Opened(connection, rules, notice)
+
+
+async def reach(io: IOThread, plan: Plan, open_: Callable[[Target], Awaitable[T]]) -> tuple[T, str | None]:
+    """Open whatever it is at the first target that is a cortex, or else at an embedded one; as `establish`.
+
+    Returns what was opened, and a line for the user if something was started for it.
+    """
     why = "no Jupyter server found"
     for target in plan.targets:
         try:
-            return Opened(await _open(io, target, plan))
+            return await open_(target), None
         except ConnectError as error:
             # Nobody named this server: it is our parent, but has no cortex (404) or is going away.
             if plan.explicit or error.status not in (None, 404):
@@ -91,15 +116,24 @@ async def establish(io: IOThread, plan: Plan) -> Opened:
             why = f"the Jupyter server of this kernel has no cortex: {error.problem}"
     fresh = io not in _embedded
     server = await _start_embedded(io)
-    connection = await _open(io, Target(server.url, api_key=server.api_key), plan)
+    opened = await open_(Target(server.url, api_key=server.api_key))
     where = server.url.partition("/cortex")[0]
-    return Opened(connection, f"cortex: embedded at {where} ({why})" if fresh else None)
+    return opened, f"cortex: embedded at {where} ({why})" if fresh else None
 
 
-async def _open(io: IOThread, target: Target, plan: Plan) -> Connection:
+async def _open(io: IOThread, target: Target, plan: Plan) -> tuple[Connection, Rules]:
     connection = Connection(io, target, plan.agent, plan.settings)
     await connection.open(plan.timeout)
-    return connection
+    server = embedded(io)
+    if server is not None and server.url == target.url:
+        return connection, EmbeddedRules(server)
+    return connection, RestRules(target)
+
+
+def embedded(io: IOThread) -> EmbeddedServer | None:
+    """The embedded cortex of this process, None while there is none."""
+    task = _embedded.get(io)
+    return task.result() if task is not None and task.done() and task.exception() is None else None
 
 
 async def _start_embedded(io: IOThread) -> EmbeddedServer:

@@ -6,8 +6,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from synapse.client.channel import reason_of
-from synapse.protocol import Error, InvalidMessage
+from synapse.protocol import InvalidMessage
 
 M = TypeVar("M", bound=msgspec.Struct)
 
@@ -40,14 +39,6 @@ def read(kind: type[M], payload: Any) -> M:
         return msgspec.convert(payload, kind)
     except msgspec.ValidationError as error:
         raise InvalidMessage(str(error)) from None
-
-
-def read_error(response: Any) -> Error:
-    """The response of a refusal, whatever the server put into it."""
-    try:
-        return read(Error, response)
-    except InvalidMessage:
-        return Error(reason_of(response))
 
 
 def read_resumed(response: Any) -> Resumed | None:

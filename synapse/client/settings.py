@@ -70,7 +70,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     patience
         The server's own query timeout where a query names none (30 s).
     grace
-        Added to a query's timeout before its ending counts as lost, after a drop.
+        Added to `patience` before a query's ending counts as lost, after a drop.
+    late
+        How long after a query's own timeout the server's word of it may still come, over a living connection. Then,
+        or at once where there is none, the client gives up.
     resume
         Whether to ask the server to number thoughts and to send again, after a drop, what was missed. A
         Phoenix server that knows nothing of it takes no notice.
@@ -89,6 +92,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rejoin: Backoff = Backoff(base=0.5)
     patience: float = 30.0
     grace: float = 10.0
+    late: float = 2.0
     resume: bool = True
     max_pending: int = 10_000
     retry: RetryPolicy = NoRetry()

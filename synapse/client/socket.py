@@ -82,13 +82,14 @@ class Socket:
         elif isinstance(frame.topic, str) and (channel := self.channels.get(frame.topic)):
             channel.received(frame, now)
 
-    def disconnected(self, now: float, code: int, reason: str) -> None:
+    def disconnected(self, now: float, code: int, reason: str, retry_after: float = 0.0) -> None:
         if self.state not in ("connecting", "open"):
             return
         self.state = "waiting"
         self._stop_heartbeat()
         self.outbox.clear()  # its messages count as sent: their outcome is unknown, and they must not be sent twice
-        delay = self._retry.delay(now, self.random())
+        # On top of what the server says: else all whom it has turned away would come back at once.
+        delay = retry_after + self._retry.delay(now, self.random())
         self.timers.at(now + delay, self._reopen)
         self._say(Dropped(code, reason, delay))
         for channel in list(self.channels.values()):

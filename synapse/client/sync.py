@@ -17,8 +17,12 @@ from synapse.client.io import io_thread
 from synapse.client.opening import establish, plan
 from synapse.client.presence import Roster
 from synapse.client.retrying import Rule
+from synapse.client.server import Server
 from synapse.client.serving import Place, Worker
+from synapse.client.trust import Verify
 from synapse.client.values import Result, Thought
+
+ALERT = 0.5  # seconds until a Ctrl-C that came too early for a sleep takes effect
 
 
 def connect(
@@ -29,6 +33,7 @@ def connect(
     token: str | None = None,
     handler: str | None = None,
     timeout: float = 10.0,
+    verify: Verify | None = None,
     retry: Rule | None = None,
     budget: Rule | None = None,
 ) -> Agent:
@@ -51,6 +56,9 @@ def connect(
         Which handler answers this agent's queries; the server's default for it otherwise.
     timeout
         Seconds for connecting and joining together.
+    verify
+        For ``https`` and ``wss``: a file (or folder) of certificates in PEM format to believe in, where the server's
+        is not from an authority that the system knows; or an `ssl.SSLContext`. The system's authorities by default.
     retry
         When to ask again what the server refuses for now (``rate_limited``, ``overloaded``, ``shutting_down``, or
         with word of when): a retry policy of `synapse.policies`, such as ``FullJitter()``. It waits at least as
@@ -76,12 +84,14 @@ def connect(
     InvalidURL, ValueError
         If an argument cannot be understood; it names the part.
     """
-    plans = plan(url, agent=agent, api_key=api_key, token=token, timeout=timeout, retry=retry, budget=budget)
+    plans = plan(
+        url, agent=agent, api_key=api_key, token=token, timeout=timeout, verify=verify, retry=retry, budget=budget
+    )
     io = io_thread()
     opened = io.call(establish(io, plans))
     if opened.notice:
         print(opened.notice)
-    return Agent(opened.connection, io, handler)
+    return Agent(opened, io, handler)
 
 
 class Agent(AgentFace):
@@ -100,7 +110,9 @@ class Agent(AgentFace):
         priority
             0 (first) to 9 (last).
         timeout
-            Seconds until the server ends it with status ``"timeout"``; the server's rule by default (30 s).
+            Seconds until the server ends it with status ``"timeout"``; the server's rule by default (30 s). It bounds
+            the wait here, too: whose connection is down then gets a `QueryLost` or a `ReplyTimeout` at once, and
+            whose server is silent, 2 s later.
         handler
             Which handler answers; the agent's by default.
 
@@ -162,6 +174,11 @@ class Agent(AgentFace):
         """
         self._check_open()
         return self._io.call(self._connection.roster())
+
+    @property
+    def server(self) -> Server:
+        """The server that it is on: the rules in force, and other ones in their place."""
+        return Server(self._rules, self._io)
 
     def about(self) -> About:
         """What this agent may know of its server: version, how busy it is, which handlers it may use, and its rules.
@@ -274,8 +291,11 @@ class Query(QueryFace):
         stream, changed = self._stream, threading.Lock()
         changed.acquire()
         stream.on_change(changed.release)
-        if not stream.over and len(stream.thoughts) <= seen:
-            changed.acquire()
+        if stream.over or len(stream.thoughts) > seen:
+            return
+        # A Ctrl-C in the moment before the sleep does not end it: look up now and then.
+        while not changed.acquire(timeout=ALERT):
+            pass
 
     def __enter__(self) -> Query:
         return self

@@ -7,19 +7,28 @@ virtual clock in tests, and in a simulation.
 
 from synapse.cortex.absence import Absences
 from synapse.cortex.access import Authorizer, Denial, Grant, HandlerAccess, OpenDoor, matches
+from synapse.cortex.admission import Admission
 from synapse.cortex.channel import AuthorizedChannel, CortexChannel, RosterChannel
+from synapse.cortex.clock import Clock, Timer
 from synapse.cortex.connections import Connection, ConnectionManager
 from synapse.cortex.cortex import Cortex
+from synapse.cortex.gauges import Gauges, Snapshot
 from synapse.cortex.interrupts import InterruptManager
-from synapse.cortex.job import Job, State, Timer
+from synapse.cortex.job import Job, State
+from synapse.cortex.monitor import Monitor, Probe
 from synapse.cortex.presence import AgentPresence
-from synapse.cortex.replay import Missed, ReplayBuffer
+from synapse.cortex.replay import Missed, ReplayBuffer, ReplayRoom
 from synapse.cortex.router import MessageRouter, topic_of
-from synapse.cortex.scheduler import Clock, Outlet, Refusal, Runner, Scheduler
+from synapse.cortex.scheduler import Outlet, Refusal, Runner, Scheduler
+from synapse.cortex.schedulers import ALL_OTHERS, Schedulers
 from synapse.cortex.socket import CortexSocket
+from synapse.cortex.tape import Tape, Traced
+from synapse.cortex.watching import MonitorChannel
 
 __all__ = [
+    "ALL_OTHERS",
     "Absences",
+    "Admission",
     "AgentPresence",
     "AuthorizedChannel",
     "Authorizer",
@@ -30,21 +39,30 @@ __all__ = [
     "CortexChannel",
     "CortexSocket",
     "Denial",
+    "Gauges",
     "Grant",
     "HandlerAccess",
     "InterruptManager",
     "Job",
     "MessageRouter",
     "Missed",
+    "Monitor",
+    "MonitorChannel",
     "OpenDoor",
     "Outlet",
+    "Probe",
     "Refusal",
     "ReplayBuffer",
+    "ReplayRoom",
     "RosterChannel",
     "Runner",
     "Scheduler",
+    "Schedulers",
+    "Snapshot",
     "State",
+    "Tape",
     "Timer",
+    "Traced",
     "matches",
     "topic_of",
 ]

@@ -6,11 +6,12 @@ Its queries go on for a while (`linger`), as it may come back; then they are int
 
 from __future__ import annotations
 
+from math import inf
+
+from synapse.cortex.clock import Clock, Timer
 from synapse.cortex.interrupts import InterruptManager
-from synapse.cortex.job import Timer
-from synapse.cortex.replay import ReplayBuffer
+from synapse.cortex.replay import ReplayBuffer, ReplayRoom
 from synapse.cortex.router import topic_of
-from synapse.cortex.scheduler import Clock
 
 AGENT_GONE = "agent_gone"
 
@@ -28,9 +29,13 @@ class Absences:
         Seconds that its stream is kept, and each ended query's messages in any case.
     interrupts
         Where its queries are.
+    room
+        What the streams of all agents may take, in bytes, see `ReplayRoom`.
     """
 
-    def __init__(self, clock: Clock, linger: float, grace: float, interrupts: InterruptManager) -> None:
+    def __init__(
+        self, clock: Clock, linger: float, grace: float, interrupts: InterruptManager, room: float = inf
+    ) -> None:
         self._clock = clock
         self._linger = linger
         self._grace = grace
@@ -39,12 +44,13 @@ class Absences:
         self._forgetting: dict[str, Timer] = {}
         self._purging: dict[str, Timer] = {}
         self.buffers: dict[str, ReplayBuffer] = {}
+        self.room = ReplayRoom(room)
 
     def keep_stream(self, agent: str) -> ReplayBuffer:
         """The agent wants to be able to resume: its stream is kept from now on."""
         buffer = self.buffers.get(agent)
         if buffer is None:
-            buffer = self.buffers[agent] = ReplayBuffer(topic_of(agent), self._grace)
+            buffer = self.buffers[agent] = ReplayBuffer(topic_of(agent), self._grace, self.room)
         return buffer
 
     def returned(self, agent: str) -> None:
@@ -74,6 +80,8 @@ class Absences:
         self._purging.clear()
         self._giving_up.clear()
         self._forgetting.clear()
+        for buffer in self.buffers.values():
+            buffer.forget()
         self.buffers.clear()
 
     def _give_up(self, agent: str) -> None:
@@ -82,7 +90,8 @@ class Absences:
 
     def _forget(self, agent: str) -> None:
         self._forgetting.pop(agent, None)
-        self.buffers.pop(agent, None)
+        if (buffer := self.buffers.pop(agent, None)) is not None:
+            buffer.forget()
         if timer := self._purging.pop(agent, None):
             timer.cancel()
 

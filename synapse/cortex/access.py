@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import msgspec
 
+from synapse.policies import RateLimitPolicy
+
 
 class Grant(msgspec.Struct, frozen=True):
     """A join is allowed.
@@ -18,14 +20,28 @@ class Grant(msgspec.Struct, frozen=True):
         The name of what opened the door, for the record: a key's name or a user's.
     trusted
         Whether it was an identity of the host's (a Jupyter user) rather than a mere key.
+    rate_limit
+        How often its bearers may ask, all together, besides the rules for everybody.
+    handlers
+        The handlers that it opens, of those that are open at all; None for all of these.
     """
 
     key: str
     trusted: bool = False
+    rate_limit: RateLimitPolicy | None = None
+    handlers: tuple[str, ...] | None = None
+
+    def opened(self, handlers: tuple[str, ...]) -> tuple[str, ...]:
+        """What it opens of some handlers, by name or pattern; of a pattern perhaps a part."""
+        if self.handlers is None:
+            return handlers
+        own = self.handlers
+        parts = ([name] if name in own else [one for one in own if matches(one, name)] for name in handlers)
+        return tuple(dict.fromkeys(name for part in parts for name in part))
 
 
 class Denial(msgspec.Struct, frozen=True):
-    """A join is refused: ``api_key required`` or ``unauthorized``."""
+    """A join is refused: ``api_key required``, ``token not accepted`` or ``unauthorized``."""
 
     reason: str
 
@@ -89,7 +105,7 @@ class HandlerAccess:
         """The handlers an agent may use, by name or pattern; empty if it may use none."""
         for pattern, all_of_them, unguarded in self._patterns:
             if matches(agent, pattern):
-                return all_of_them if grant.trusted else unguarded
+                return grant.opened(all_of_them if grant.trusted else unguarded)
         return ()
 
     def choose(self, agent: str, grant: Grant, asked: str | None = None) -> str | None:

@@ -6,15 +6,28 @@ back through PubSub, to every connection of that agent.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any, cast
 
 from synapse.channels import Channel, MessageRef, Reply, Stop, error, ok
 from synapse.cortex.access import Denial, Grant
+from synapse.cortex.admission import Seat
 from synapse.cortex.connections import Connection
 from synapse.cortex.job import Job
 from synapse.cortex.replay import Missed
 from synapse.cortex.scheduler import Refusal
-from synapse.protocol import RESERVED_AGENTS, Interrupt, InvalidMessage, Join, Pong, Query, Status, parse
+from synapse.protocol import (
+    LONGEST_AGENT_ID,
+    RESERVED_AGENTS,
+    Interrupt,
+    InvalidMessage,
+    Join,
+    Pong,
+    Query,
+    Status,
+    is_agent_id,
+    parse,
+)
 
 if TYPE_CHECKING:
     from synapse.cortex.cortex import Cortex
@@ -25,6 +38,7 @@ class AuthorizedChannel(Channel):
     """A channel of the cortex: its join needs a grant."""
 
     grant: Grant
+    _seat: Seat | None = None  # from the join on that counts
 
     @property
     def connection(self) -> CortexSocket:
@@ -47,11 +61,28 @@ class AuthorizedChannel(Channel):
             self.cortex.refused(self.topic, self.connection, answer.reason)
             return error(answer.reason)
         self.grant = answer
+        refusal = self.cortex.admission.may_join(self._seat_wanted())
+        if refusal is not None:
+            self.cortex.refused(self.topic, self.connection, refusal.reason, refusal.policy, refusal.retry_after)
+            return _refused(refusal)
         return ok()
 
     def _decide(self, payload: Any) -> Grant | Denial:
         """Whether the door opens: that of an agent, unless a subclass says otherwise."""
         return self.cortex.authorizer.authorize(self.agent, payload, self.connection.identity)
+
+    def joined(self) -> None:
+        self._seat = self._seat_wanted()
+        self.cortex.admission.join(self._seat)
+
+    def terminate(self, reason: str) -> None:  # noqa: ARG002
+        if self._seat is not None:
+            self.cortex.admission.leave(self._seat)
+            self._seat = None
+
+    def _seat_wanted(self) -> Seat:
+        """Whose seat a join would take: that of an onlooker, unless a subclass says otherwise."""
+        return Seat(self.connection, self.grant.key, None)
 
 
 class CortexChannel(AuthorizedChannel):
@@ -88,7 +119,11 @@ class CortexChannel(AuthorizedChannel):
                 gaps[ref] = job.thoughts + 1
         return {"resume": {"kept": missed.kept, "unknown": unknown, "gaps": gaps}}
 
+    def _seat_wanted(self) -> Seat:
+        return Seat(self.connection, self.grant.key, self.agent)
+
     def joined(self) -> None:
+        super().joined()
         cortex = self.cortex
         now = cortex.unix_time()
         cortex.arrived(self, Connection(self.connection.id, self.agent, self.grant.key, now))
@@ -105,10 +140,23 @@ class CortexChannel(AuthorizedChannel):
         self.push("presence_state", self.socket.endpoint.presence.list(self.topic))
 
     def terminate(self, reason: str) -> None:
+        super().terminate(reason)
         self.cortex.presence.untrack(self.agent, self)
         self.cortex.departed(self, reason)
 
     def handle_in(self, event: str, payload: Any, ref: MessageRef) -> Reply | Stop | None:
+        tape = self.cortex.tape
+        if tape is None:
+            return self._answer(event, payload, ref)
+        here = (self.cortex.clock.time(), self.agent)
+        address = (self.connection.id, self.join_ref, ref.ref, self.topic)
+        tape.heard(*here, *address, event, payload)
+        answer = self._answer(event, payload, ref)
+        if event == "query" and isinstance(answer, Reply) and isinstance(payload, dict):
+            tape.replied(*here, str(payload.get("ref")), *address, answer)
+        return answer
+
+    def _answer(self, event: str, payload: Any, ref: MessageRef) -> Reply | Stop | None:
         try:
             match event:
                 case "query":
@@ -143,6 +191,7 @@ class CortexChannel(AuthorizedChannel):
             body=payload,
             connection=self.connection.id,
             key=self.grant.key,
+            limit=None if self.grant.rate_limit is None else self.cortex.limit_of(self.grant),
         )
         refusal = self.cortex.submit(job)
         if refusal is not None:
@@ -183,24 +232,25 @@ class RosterChannel(AuthorizedChannel):
     """``cortex:presence``: who is here, of all agents. Read-only; a member does not itself appear."""
 
     def joined(self) -> None:
+        super().joined()
         self.push("presence_state", self.cortex.presence.list())
 
 
 def _bad_agent_id(agent: str) -> str | None:
     if agent in RESERVED_AGENTS:
         return f"reserved topic: cortex:{agent}"
-    if not 1 <= len(agent) <= 255 or not agent.isprintable():
-        return "invalid agent_id: 1 to 255 printable characters"
+    if not is_agent_id(agent):
+        return f"invalid agent_id: 1 to {LONGEST_AGENT_ID} printable characters"
     return None
 
 
 def invalid(problem: InvalidMessage) -> Reply:
-    """The answer to a message that makes no sense."""
+    """The refusal of a payload that makes no sense."""
     return error(problem.reason, **({} if problem.field is None else {"field": problem.field}))
 
 
 def _refused(refusal: Refusal) -> Reply:
     more: dict[str, Any] = {"policy": refusal.policy}
     if refusal.retry_after is not None:
-        more["retry_after_ms"] = max(1, round(refusal.retry_after * 1000))
+        more["retry_after_ms"] = max(1, ceil(refusal.retry_after * 1000))  # or who comes then comes too early
     return error(refusal.reason, **more)

@@ -5,6 +5,7 @@ An agent may have several, and losing one leaves the others alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -50,6 +51,12 @@ class ConnectionManager:
     def count(self) -> int:
         """How many agents are connected."""
         return len(self._agents)
+
+    def channels(self) -> Iterator[tuple[str, Channel]]:
+        """Every channel of every agent, with the agent's id."""
+        for agent, channels in self._agents.items():
+            for channel in channels:
+                yield agent, channel
 
     def send_to_agent(self, agent: str, event: str, payload: Any) -> int:
         """Push to every connection of an agent. Returns how many it has."""

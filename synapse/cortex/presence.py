@@ -13,9 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from synapse.channels import Channel, Metas, Presence
-from synapse.cortex.job import Timer
+from synapse.cortex.clock import Clock, Timer
 from synapse.cortex.router import topic_of
-from synapse.cortex.scheduler import Clock
 from synapse.protocol import ROSTER
 
 

@@ -7,32 +7,27 @@ queries: submitted = rejected + waiting + running + ended, at every moment.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Protocol
 
 import msgspec
 
-from synapse.cortex.job import Job, State, Timer
-from synapse.policies import Concurrency, Gate, Policies, Queue, Timeout, kind_of, move
+from synapse.cortex.clock import Clock
+from synapse.cortex.deadlines import Deadlines
+from synapse.cortex.job import Job, State
+from synapse.policies import Concurrency, FixedTimeout, Gate, Policies, Queue, Timeout, kind_of, move
 from synapse.telemetry import events
 
 log = logging.getLogger(__name__)
 
+WAITING, RUNNING, ENDED = State.WAITING, State.RUNNING, State.ENDED  # here, as each look at an enum costs
+
+RECENT = 20  # runs over which the mean goes back
 SOONEST_RETRY = 0.1  # s; before any run was measured, or with very short ones, a hint of 0 would invite a hot loop
 
 
-class Clock(Protocol):
-    """Time, handed in. An asyncio loop is one; so is a simulation's environment."""
-
-    def time(self) -> float:
-        """Now, in s, from any origin, never going back."""
-
-    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
-        """Call back after `delay` seconds, not before this turn has ended."""
-
-
 class Runner(Protocol):
-    """Does the work of queries. It reports by `Scheduler.think` and `Scheduler.finish`."""
+    """Does the work of queries. It reports by `think` and `finish` of the job's own `scheduler`."""
 
     def start(self, job: Job) -> None:
         """Begin to work on a job. Must return before it reports anything."""
@@ -72,6 +67,8 @@ class Scheduler:
         Where events are announced.
     node
         The name of this node in events.
+    shared
+        A gate whose rate limits count here, too, besides those of the policies.
     """
 
     def __init__(
@@ -82,6 +79,7 @@ class Scheduler:
         policies: Policies | None = None,
         bus: events.Bus | None = None,
         node: str = "local",
+        shared: Gate | None = None,
     ) -> None:
         self._clock = clock
         self._runner = runner
@@ -90,15 +88,26 @@ class Scheduler:
         self._node = node
         self.policies = policies or Policies()
         now = clock.time()
-        self._gate = Gate(self.policies.rate_limit, now)
+        self.gate = Gate(self.policies.rate_limit, now, shared=shared)
         self._queue: Queue[Job] = self.policies.queue.start(now)
         self._concurrency: Concurrency = self.policies.concurrency.start(now)
         self._timeout: Timeout = self.policies.timeout.start(now)
+        self._look_at_policies()
         self._running: dict[Job, None] = {}  # ordered, so that draining ends the oldest first
+        self._deadlines = Deadlines(clock, self._expire)
         self._runs = 0
-        self._mean_run = 0.0  # s, an exponentially weighted mean over about the last 20 runs
+        self._mean_run = 0.0  # s, an exponentially weighted mean over about the last `RECENT` runs
         self.draining = False
         self.submitted = self.rejected = self.ended = 0
+
+    def _look_at_policies(self) -> None:
+        """See once which of them have nothing to say, so that they need not be asked for each query."""
+        self._is_limited = self.gate.limits
+        self._patience = self._timeout.seconds if isinstance(self._timeout, FixedTimeout) else None  # s
+        self._start_is_news = learns(self._concurrency)
+        self._run_is_news = learns(self._concurrency) or learns(self._queue)
+        self._latency_is_news = learns(self._timeout)
+        self._may_wait = True  # False: no one waits, and the queue was told that it is asked in vain
 
     @property
     def waiting(self) -> int:
@@ -125,25 +134,37 @@ class Scheduler:
         """Ask for a job to be run. None means accepted: exactly one ending will follow, never at once."""
         now = self._clock.time()
         job.submitted = now
+        job.scheduler = self
         self.submitted += 1
         if self._bus.listeners:
             self._bus.emit(events.Submitted(now, self._node, job.agent, job.ref, job.priority, job.handler))
         if self.draining:
             return self._reject(job, now, Refusal("shutting_down", "drain"))
-        verdict = self._gate.admit(now, job, job.cost)
-        if not verdict:
-            return self._reject(job, now, Refusal("rate_limited", verdict.policy, verdict.retry_after))
-        job.deadline = self._timeout.deadline(now, job.timeout, job.priority)
-        evicted = () if self._has_slot() else self._queue.offer(job, now)
-        if job in evicted:
+        if self._is_limited or job.limit is not None:
+            verdict = self.gate.admit(now, job, job.cost, job.limit)
+            if not verdict:
+                return self._reject(job, now, Refusal("rate_limited", verdict.policy, verdict.retry_after))
+        if self._patience is None:
+            job.deadline = self._timeout.deadline(now, job.timeout, job.priority)
+        else:
+            job.deadline = now + (self._patience if job.timeout is None else job.timeout)
+        if len(self._running) < self._concurrency.limit and not (self._may_wait and len(self._queue)):
+            self._admit(job, now)
+            self._start(job, now)
+            return None
+        evicted = self._queue.offer(job, now)
+        self._may_wait = True
+        if evicted and job in evicted:
             return self._reject(job, now, Refusal("overloaded", self._queue_kind, self._expected_wait()))
+        job.state = WAITING
         self._admit(job, now)
-        self._evict(evicted)
+        if evicted:
+            self._evict(evicted)
         return None
 
     def think(self, job: Job, thought: Any) -> bool:
         """Deliver a running job's thought. False if it has ended meanwhile: the runner should stop."""
-        if job.state is not State.RUNNING:
+        if job.state is not RUNNING:
             return False
         self._outlet.thought(job, thought)
         job.thoughts += 1
@@ -157,30 +178,34 @@ class Scheduler:
 
     def finish(self, job: Job, status: str, data: Any = None, reason: str | None = None) -> bool:
         """Report a running job's own ending. False if it has ended before, by timeout or interrupt."""
-        if job.state is not State.RUNNING:
+        if job.state is not RUNNING:
             return False
         self._end(job, status, reason, data)
-        self._fill()
+        if self._may_wait:
+            self._fill()
         return True
 
     def interrupt(self, job: Job, reason: str) -> bool:
         """End an accepted job from outside. False if it has ended before."""
         return self._stop(job, "interrupted", reason)
 
-    def replace(self, policies: Policies) -> None:
+    def replace(self, policies: Policies, shared: Gate | None = None) -> None:
         """Go on under other rules. What runs, runs on; what waits, waits on as far as the new queue has room.
 
-        Running state carries over where the kind of a policy stays the same.
+        Running state carries over where the kind of a policy stays the same. `shared` is as in the constructor.
         """
         now = self._clock.time()
         old, self.policies = self.policies, policies
-        self._gate = Gate(policies.rate_limit, now, before=self._gate)
+        self.gate = Gate(policies.rate_limit, now, before=self.gate, shared=shared)
         self._timeout = policies.timeout.start(now, self._timeout)
         if policies.concurrency != old.concurrency:
-            self._concurrency = policies.concurrency.start(now, self._concurrency)
+            self._concurrency = policies.concurrency.start(now, self._concurrency, self.running)
+        evicted: list[Job] = []
         if policies.queue != old.queue:
             before, self._queue = self._queue, policies.queue.start(now)
-            self._evict(move(before, self._queue, now))
+            evicted = move(before, self._queue, now)
+        self._look_at_policies()
+        self._evict(evicted)
         self._fill()
 
     def drain(self) -> None:
@@ -196,25 +221,20 @@ class Scheduler:
         for running in list(self._running):
             self._stop(running, "interrupted", reason)
 
-    def _has_slot(self) -> bool:
-        return len(self._running) < self._concurrency.limit and not len(self._queue)
-
     def _admit(self, job: Job, now: float) -> None:
         job.admitted = now
-        job.state = State.WAITING
-        job.timer = self._clock.call_later(job.deadline - now, lambda: self._expire(job))
+        self._deadlines.add(job, now)
         if self._bus.listeners:
             self._bus.emit(events.Admitted(now, self._node, job.agent, job.ref, job.priority))
-        if self._has_slot():
-            self._start(job, now)
 
     def _start(self, job: Job, now: float) -> None:
-        job.state = State.RUNNING
+        job.state = RUNNING
         job.started = now
         self._running[job] = None
-        self._concurrency.on_start(now)
+        if self._start_is_news:
+            self._concurrency.on_start(now)
         if self._bus.listeners:
-            self._bus.emit(events.Started(now, self._node, job.agent, job.ref, now - job.submitted))
+            self._bus.emit(events.Started(now, self._node, job.agent, job.ref, now - job.submitted, job.handler))
         try:
             self._runner.start(job)
         except Exception:
@@ -226,8 +246,10 @@ class Scheduler:
         while len(self._running) < self._concurrency.limit:
             now = self._clock.time()
             job, evicted = self._queue.take(now)
-            self._evict(evicted)
+            if evicted:
+                self._evict(evicted)
             if job is None:
+                self._may_wait = False
                 return
             self._start(job, now)
 
@@ -243,10 +265,10 @@ class Scheduler:
         self._stop(job, "timeout", "timeout", {"reason": "timeout"})
 
     def _stop(self, job: Job, status: str, reason: str, data: Any = None) -> bool:
-        if job.state is State.WAITING:
+        if job.state is WAITING:
             self._queue.remove(job)
             self._end(job, status, reason, data)
-        elif job.state is State.RUNNING:
+        elif job.state is RUNNING:
             self._end(job, status, reason, data)
             try:
                 self._runner.cancel(job)
@@ -259,35 +281,43 @@ class Scheduler:
 
     def _end(self, job: Job, status: str, reason: str | None, data: Any) -> None:
         now = self._clock.time()
-        if job.state is State.RUNNING:
+        if job.state is RUNNING:
             del self._running[job]
             rtt = 0.0 if job.started is None else now - job.started
-            self._runs += 1
-            self._mean_run += (rtt - self._mean_run) / min(self._runs, 20)
-            if status == "interrupted":  # says nothing of the load
-                self._concurrency.on_ignore(now)
-            else:
-                self._concurrency.on_finish(now, rtt, status == "timeout")
-                self._queue.observe(rtt)
-        if status != "interrupted":
+            if self._runs < RECENT:
+                self._runs += 1
+            self._mean_run += (rtt - self._mean_run) / self._runs
+            if self._run_is_news:
+                self._tell(now, rtt, status)
+        if self._latency_is_news and status != "interrupted":
             self._timeout.observe(now - job.submitted)
-        if job.timer is not None:
-            job.timer.cancel()
-            job.timer = None
-        job.state, job.status, job.reason, job.finished = State.ENDED, status, reason, now
+        job.state = ENDED
+        job.status = status
+        job.reason = reason
+        job.finished = now
         self.ended += 1
+        if self.submitted == self.rejected + self.ended:
+            self._deadlines.clear()  # no timer for no one
         self._outlet.ended(job, data)
         if self._bus.listeners:
             self._bus.emit(_finished(job, now, self._node))
 
+    def _tell(self, now: float, rtt: float, status: str) -> None:
+        """Tell those policies of a run's end that learn from it. An interrupt says nothing of the load."""
+        if status == "interrupted":
+            self._concurrency.on_ignore(now)
+        else:
+            self._concurrency.on_finish(now, rtt, status == "timeout")
+            self._queue.observe(rtt)
+
     def _reject(self, job: Job, now: float, refusal: Refusal) -> Refusal:
-        job.state, job.status, job.reason, job.finished = State.ENDED, "rejected", refusal.reason, now
+        job.state, job.status, job.reason, job.finished = ENDED, "rejected", refusal.reason, now
         self.rejected += 1
         if self._bus.listeners:
             self._bus.emit(
                 events.Rejected(
                     now, self._node, job.agent, job.ref, job.priority, job.attempt,
-                    refusal.reason, refusal.policy, refusal.retry_after,
+                    refusal.reason, refusal.policy, refusal.retry_after, job.handler,
                 )
             )  # fmt: skip
         return refusal
@@ -296,6 +326,11 @@ class Scheduler:
         """When the queue should have moved on by its length, in s. Little's law on recent runs."""
         expected = self._mean_run * (len(self._queue) + 1) / max(1, self._concurrency.limit)
         return max(expected, SOONEST_RETRY)
+
+
+def learns(state: object) -> bool:
+    """Whether a policy's running state wants to be told what happens. One that does not say so does."""
+    return bool(getattr(state, "learns", True))
 
 
 def _finished(job: Job, now: float, node: str) -> events.Finished:

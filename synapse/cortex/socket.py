@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from synapse.channels import Socket, Transport
+from synapse.channels import Reply, Socket, Transport
 from synapse.protocol import Serializer
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class CortexSocket(Socket):
         self.cortex = cortex
         self.id = number
         self.identity = identity
+        self.keys: Counter[str] = Counter()  # what opened the door to its channels
 
     def __repr__(self) -> str:
         return f"<CortexSocket {self.id}, {len(self.channels)} channels>"
@@ -48,3 +50,10 @@ class CortexSocket(Socket):
 
     def dropped(self, messages: int, size: int) -> None:
         self.cortex.emit_dropped(self, messages, size)
+
+    def refused(self, what: str, topic: Any, reply: Reply) -> None:
+        reason, policy = reply.response["reason"], reply.response["policy"]
+        if what == "join":
+            self.cortex.refused(topic, self, reason, policy)
+        else:
+            self.cortex.emit_refused(what, str(topic), reason, policy)

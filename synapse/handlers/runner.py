@@ -2,7 +2,7 @@
 
 The runner answers for one thing: whatever a handler does, its query ends exactly once. The scheduler makes
 the "at most once" (a job that has ended takes no further word); the runner makes the "at least once".
-It knows no socket and no channel, and takes thoughts no further than `Scheduler.think`.
+It knows no socket and no channel, and takes thoughts no further than `job.scheduler.think`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from synapse.cortex.job import Job, State
 from synapse.handlers.context import Handler, Query
 from synapse.handlers.errors import NO_JSON_FORM, HandlerError, NotJSON
 from synapse.handlers.registry import HandlerRegistry
-from synapse.handlers.reporting import Reporter
 from synapse.handlers.thinking import PromptReaders, Readers, TaskThink, ThreadThink
 from synapse.handlers.threads import Threads
 from synapse.protocol import raw
@@ -40,15 +39,14 @@ class HandlerRunner:
 
     Notes
     -----
-    `bind` it to its scheduler before the first job. `job.body` must be the validated payload of the
-    ``query`` message, a dict with ``q``. All methods belong to the loop's thread.
+    `job.body` must be the validated payload of the ``query`` message, a dict with ``q``. All methods belong to the
+    loop's thread.
     """
 
     def __init__(self, registry: HandlerRegistry, *, max_threads: int = 64, grace: float = 5.0) -> None:
         self.registry = registry
         self._threads = Threads(max_threads)
         self._grace = grace
-        self._scheduler: Reporter | None = None
         self._readers: Readers = PromptReaders()
         self._open: dict[str, tuple[Handler, bool]] = {}  # name -> the handler, and whether it is async
         self._jobs: dict[asyncio.Task[None], Job] = {}
@@ -57,21 +55,18 @@ class HandlerRunner:
     def __repr__(self) -> str:
         return f"<HandlerRunner {len(self._jobs)} running, {len(self._threads)}/{self._threads.limit} threads>"
 
-    def bind(self, scheduler: Reporter, readers: Readers | None = None) -> None:
-        """Say whom to report to, and whose pace to keep: a second step, as the scheduler needs its runner first."""
-        self._scheduler = scheduler
-        self._readers = readers or PromptReaders()
+    def bind(self, readers: Readers) -> None:
+        """Say whose pace to keep: a second step, as who knows the readers needs its runner first."""
+        self._readers = readers
 
     def start(self, job: Job) -> None:
         """Begin to work on a job, at the loop's next turn."""
-        if self._scheduler is None:
-            raise RuntimeError("HandlerRunner.bind(scheduler) must come before the first job")
         loop = asyncio.get_running_loop()
         if self._closed:
             loop.call_soon(self._fail, job, SHUTTING_DOWN)
             return
         # Not loop.create_task: an eager task factory would run the handler, and report, before we return.
-        task = asyncio.Task(self._run(job, self._scheduler), loop=loop, name=f"query {job.agent}/{job.ref}")
+        task = asyncio.Task(self._run(job), loop=loop, name=f"query {job.agent}/{job.ref}")
         job.work = task
         self._jobs[task] = job
         task.add_done_callback(self._done)
@@ -94,9 +89,9 @@ class HandlerRunner:
         self._open.clear()
         await self.registry.close()
 
-    async def _run(self, job: Job, scheduler: Reporter) -> None:
+    async def _run(self, job: Job) -> None:
         try:
-            data = _encode(await self._answer(job, scheduler))
+            data = _encode(await self._answer(job))
         except (GeneratorExit, asyncio.CancelledError):
             raise  # `_done` sees to the ending, if cancelling was the handler's own idea
         except HandlerError as error:
@@ -106,9 +101,9 @@ class HandlerRunner:
                 log.error("handler %r failed on query %s/%s", job.handler, job.agent, job.ref, exc_info=error)
             self._fail(job, f"{type(error).__name__} in handler {job.handler!r}")
         else:
-            scheduler.finish(job, "success", data)
+            job.scheduler.finish(job, "success", data)
 
-    async def _answer(self, job: Job, scheduler: Reporter) -> Any:
+    async def _answer(self, job: Job) -> Any:
         known = self._open.get(job.handler)
         if known is None:
             opened: Any = await self.registry.open(job.handler)
@@ -116,8 +111,8 @@ class HandlerRunner:
         handler: Any = known[0]
         query = Query(job)
         if known[1]:
-            return await handler(query, TaskThink(job, scheduler.think, self._readers))
-        think = ThreadThink(job, query, scheduler.think, self._readers, asyncio.get_running_loop())
+            return await handler(query, TaskThink(job, job.scheduler.think, self._readers))
+        think = ThreadThink(job, query, job.scheduler.think, self._readers, asyncio.get_running_loop())
         data = await self._threads.run(lambda: handler(query, think), f"handler {job.handler} {job.agent}/{job.ref}")
         if inspect.iscoroutine(data):
             data.close()
@@ -134,12 +129,10 @@ class HandlerRunner:
             log.error("the ending of query %s/%s failed", job.agent, job.ref, exc_info=error)
 
     def _report(self, job: Job, error: HandlerError) -> None:
-        if self._scheduler is not None:
-            self._scheduler.finish(job, error.status, error.data, error.reason)
+        job.scheduler.finish(job, error.status, error.data, error.reason)
 
     def _fail(self, job: Job, reason: str) -> None:
-        if self._scheduler is not None:
-            self._scheduler.finish(job, "error", {"reason": reason}, reason)
+        job.scheduler.finish(job, "error", {"reason": reason}, reason)
 
 
 def is_async(handler: Any) -> bool:

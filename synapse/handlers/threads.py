@@ -9,13 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from synapse.handlers.errors import HandlerError, Interrupted
 
 log = logging.getLogger("synapse.handlers")
+
+TURN = 0.0002
+"""How long a thread may keep the interpreter from the event loop while handlers' threads are at work, in s.
+
+Only one thread runs Python at a time. Beside one that never pauses the loop waits for its turn each time it wakes,
+several times a query, and Python's own 5 ms make each wait felt (`benchmarks/README.md`). It costs the busy thread
+about a twentieth of its time.
+"""
 
 
 class Threads:
@@ -76,7 +86,8 @@ class Threads:
         result: Any = None
         error: BaseException | None = None
         try:
-            result = function()
+            with _short_turns():
+                result = function()
         except BaseException as raised:  # even SystemExit must end the query, not just the thread
             error = raised
         try:
@@ -94,3 +105,26 @@ class Threads:
             outcome.set_result((result, error))
         elif error is not None and not isinstance(error, Interrupted):
             log.info("%s: failed after its query had ended", thread.name, exc_info=error)
+
+
+_lock = threading.Lock()
+_at_work = 0
+_usual = sys.getswitchinterval()
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Threads take turns of `TURN` at most until the last of those in here has left: it is a setting of the process."""
+    global _at_work, _usual  # noqa: PLW0603
+    with _lock:
+        if not _at_work:
+            _usual = sys.getswitchinterval()
+            sys.setswitchinterval(min(TURN, _usual))
+        _at_work += 1
+    try:
+        yield
+    finally:
+        with _lock:
+            _at_work -= 1
+            if not _at_work:
+                sys.setswitchinterval(_usual)

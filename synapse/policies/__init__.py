@@ -28,7 +28,7 @@ from synapse.policies.mailbox import (
     MailboxPolicy,
     Overflow,
 )
-from synapse.policies.policies import Policies
+from synapse.policies.policies import HandlerPolicies, Policies
 from synapse.policies.queue import (
     AdaptiveLifo,
     CoDel,
@@ -68,6 +68,7 @@ from synapse.policies.retry import (
     Retry,
     RetryBudget,
     RetryPolicy,
+    Table,
 )
 from synapse.policies.timeout import (
     AdaptiveTimeout,
@@ -123,6 +124,7 @@ __all__ = [
     "Gradient2",
     "Guard",
     "GuardPolicy",
+    "HandlerPolicies",
     "Hedge",
     "HedgePolicy",
     "Keyed",
@@ -153,6 +155,7 @@ __all__ = [
     "RoundRobin",
     "SlidingCounter",
     "SlidingLog",
+    "Table",
     "Timeout",
     "TimeoutPolicy",
     "TokenBucket",

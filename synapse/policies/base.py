@@ -95,18 +95,21 @@ def explained(error: msgspec.ValidationError, cls: type, value: Mapping[str, Any
     if name not in fields:
         return PolicyError(path, text)
     if place:
-        return _explained_element(path, place[:-1], fields[name], value[name])
+        return _explained_element(name, place, fields[name], value[name])
     return PolicyError(path, f"must be {expects(fields[name])}; not {_short(value.get(name))}")
 
 
-def _explained_element(path: str, place: str, annotation: Any, value: Any) -> PolicyError:
+def _explained_element(path: str, places: str, annotation: Any, value: Any) -> PolicyError:
     """What is wrong with one element of a list, or of a table: msgspec does not say which one that is."""
+    place, _, deeper = places.partition("]")
     expected = each(annotation)
     if isinstance(value, Mapping):
         name = next((name for name, part in value.items() if not _fits(part, expected)), place)
-        path, element = path.partition("[")[0] + f".{name}", value.get(name)
+        path, element = f"{path}.{name}", value.get(name)
     else:
-        element = value[int(place)]
+        path, element = f"{path}[{place}]", value[int(place)]
+    if deeper:
+        return _explained_element(path, deeper[1:], expected, element)
     return PolicyError(path, f"must be {expects(expected)}; not {_short(element)}")
 
 

@@ -65,6 +65,11 @@ class ConnectionsState(Running):
     def __repr__(self) -> str:
         return f"<ConnectionsState {self.open}/{self.policy.total} open, {len(self._agents)} agents>"
 
+    @property
+    def held(self) -> int:
+        """How many sockets, keys and agents are counted: 0 when all have gone."""
+        return self.open + len(self._keys) + len(self._agents)
+
     def carry_on(self, before: ConnectionsState, now: float) -> None:
         """Take over who is connected."""
         self.open, self._keys, self._agents = before.open, before._keys, before._agents
@@ -75,29 +80,55 @@ class ConnectionsState(Running):
         """Whether a socket may open. It counts at once; call `release` when it closes. None is no key: not counted."""
         if self.open >= self.policy.total:
             return Rejected(None, "connections.total")
-        if key is not None and self._keys.get(key, 0) >= self.policy.per_key:
-            return Rejected(None, "connections.per_key")
+        if key is not None and not (verdict := self.ask_key(key)):
+            return verdict
         if self._accepts is not None:
-            verdict = self._accepts.admit(now)
-            if not verdict:
-                return Rejected(verdict.retry_after, "connections.accept_rate")
+            accept = self._accepts.admit(now)
+            if not accept:
+                return Rejected(accept.retry_after, "connections.accept_rate")
+        self.enter(key)
+        return ADMITTED
+
+    def enter(self, key: Hashable = None) -> None:
+        """A socket has opened, admitted or not. Call `release` when it closes."""
         self.open += 1
         if key is not None:
-            self._keys[key] = self._keys.get(key, 0) + 1
-        return ADMITTED
+            self.enter_key(key)
 
     def release(self, key: Hashable = None) -> None:
         """A socket that was admitted has closed."""
         self.open -= 1
         if key is not None:
-            _release(self._keys, key)
+            self.release_key(key)
+
+    def ask_key(self, key: Hashable) -> Verdict:
+        """Whether one more connection may use a key. It does not count yet."""
+        return ADMITTED if self._keys.get(key, 0) < self.policy.per_key else Rejected(None, "connections.per_key")
+
+    def enter_key(self, key: Hashable) -> None:
+        """A connection uses a key. Call `release_key` when it is no more."""
+        self._keys[key] = self._keys.get(key, 0) + 1
+
+    def release_key(self, key: Hashable) -> None:
+        """A connection that used a key is no more."""
+        _release(self._keys, key)
+
+    def ask_agent(self, agent: Hashable) -> Verdict:
+        """Whether one more connection may be an agent's. It does not count yet."""
+        return (
+            ADMITTED if self._agents.get(agent, 0) < self.policy.per_agent else Rejected(None, "connections.per_agent")
+        )
+
+    def enter_agent(self, agent: Hashable) -> None:
+        """A connection is an agent's. Call `release_agent` when it is no more."""
+        self._agents[agent] = self._agents.get(agent, 0) + 1
 
     def admit_agent(self, agent: Hashable) -> Verdict:
-        """Whether one more connection may be an agent's. Call `release_agent` when it is no more."""
-        if self._agents.get(agent, 0) >= self.policy.per_agent:
-            return Rejected(None, "connections.per_agent")
-        self._agents[agent] = self._agents.get(agent, 0) + 1
-        return ADMITTED
+        """Whether one more connection may be an agent's; if so, it is from now on."""
+        verdict = self.ask_agent(agent)
+        if verdict:
+            self.enter_agent(agent)
+        return verdict
 
     def release_agent(self, agent: Hashable) -> None:
         """A connection that was admitted as an agent's is no more."""

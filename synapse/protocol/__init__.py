@@ -30,9 +30,11 @@ from synapse.protocol.serializers import (
     raw,
     serializer_for,
 )
-from synapse.protocol.topics import RESERVED_AGENTS, ROSTER, WORKER
+from synapse.protocol.topics import LONGEST_AGENT_ID, MONITOR, RESERVED_AGENTS, ROSTER, WORKER, is_agent_id
 
 __all__ = [
+    "LONGEST_AGENT_ID",
+    "MONITOR",
     "RESERVED_AGENTS",
     "ROSTER",
     "V1_SERIALIZER",
@@ -57,6 +59,7 @@ __all__ = [
     "Status",
     "Thought",
     "encode_json",
+    "is_agent_id",
     "is_utf8",
     "parse",
     "raw",

@@ -147,6 +147,8 @@ class Error(msgspec.Struct, frozen=True, omit_defaults=True):
         The policy that refused.
     handlers
         The handlers that the agent may use, if it named another.
+    limit
+        The largest message that is read, in bytes, if this one was larger.
     """
 
     reason: str
@@ -154,6 +156,7 @@ class Error(msgspec.Struct, frozen=True, omit_defaults=True):
     retry_after_ms: int | None = None
     policy: str | None = None
     handlers: list[str] | None = None
+    limit: int | None = None
 
 
 M = TypeVar("M", bound=msgspec.Struct)

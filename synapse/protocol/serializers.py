@@ -22,6 +22,8 @@ PUSH, REPLY, BROADCAST = 0, 1, 2
 
 Buffer = bytes | bytearray | memoryview
 
+LONGEST_HEAD = 1024  # bytes of a field that `Serializer.head` decodes; a longer one is no name and no number
+
 
 def _plain(value: object) -> object:
     """Turn numpy and pandas values into plain ones, without importing either."""
@@ -52,6 +54,9 @@ class Serializer(Protocol):
     def decode(self, data: Buffer, binary: bool) -> Frame:
         """Decode what a client sent. Raises `MalformedFrame`."""
 
+    def head(self, data: Buffer, binary: bool) -> Frame:
+        """Decode what a client sent but its payload, which costs next to nothing. Raises `MalformedFrame`."""
+
     def decode_from_server(self, data: Buffer, binary: bool) -> Frame:
         """Decode what a server sent. Raises `MalformedFrame`."""
 
@@ -79,8 +84,27 @@ class _Object(msgspec.Struct, gc=False):
     join_ref: Any = None
 
 
+class _ObjectHead(msgspec.Struct, gc=False):
+    topic: msgspec.Raw
+    event: msgspec.Raw
+    payload: msgspec.Raw
+    ref: msgspec.Raw
+    join_ref: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _ArrayHead(msgspec.Struct, array_like=True, gc=False):
+    join_ref: msgspec.Raw
+    ref: msgspec.Raw
+    topic: msgspec.Raw
+    event: msgspec.Raw
+    payload: msgspec.Raw
+
+
 _decode_object = msgspec.json.Decoder(_Object).decode
+_decode_object_head = msgspec.json.Decoder(_ObjectHead).decode
+_decode_array_head = msgspec.json.Decoder(_ArrayHead).decode
 _decode_array = msgspec.json.Decoder(Frame).decode
+_decode_any = msgspec.json.Decoder().decode
 
 
 class V1:
@@ -97,6 +121,12 @@ class V1:
         return Frame(message.join_ref, message.ref, message.topic, message.event, message.payload)
 
     decode_from_server = decode
+
+    def head(self, data: Buffer, binary: bool) -> Frame:
+        try:
+            return _head(_decode_object_head(data))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _malformed("V1", data, binary, error) from None
 
     def encode_request(self, frame: Frame) -> Encoded:
         message = {"topic": frame.topic, "event": frame.event, "payload": _text(frame.payload), "ref": frame.ref}
@@ -129,6 +159,14 @@ class V2:
             return _decode_binary(data, {PUSH: _read_request})
         try:
             return _decode_array(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise _malformed("V2", data, binary, error) from None
+
+    def head(self, data: Buffer, binary: bool) -> Frame:
+        if binary:
+            return _decode_binary(data, {PUSH: _read_request})
+        try:
+            return _head(_decode_array_head(data))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _malformed("V2", data, binary, error) from None
 
@@ -181,6 +219,14 @@ def serializer_for(vsn: str | None) -> Serializer | None:
     if match is None:
         return None
     return V1_SERIALIZER if match[1] == "1" else V2_SERIALIZER
+
+
+def _head(raw: _ObjectHead | _ArrayHead) -> Frame:
+    return Frame(_short(raw.join_ref), _short(raw.ref), _short(raw.topic), _short(raw.event), None)
+
+
+def _short(field: msgspec.Raw) -> Any:
+    return _decode_any(field) if len(memoryview(field)) <= LONGEST_HEAD else None
 
 
 def _malformed(version: str, data: Buffer, binary: bool, error: Exception) -> MalformedFrame:

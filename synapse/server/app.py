@@ -6,10 +6,16 @@ Enabled by the install in every Jupyter Server of the environment; ``jupyter syn
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import secrets
+import sys
+import tomllib
+from collections.abc import Generator, Mapping
 from hashlib import blake2b
 from importlib.util import find_spec
+from pathlib import Path
+from textwrap import dedent
 from typing import Any, ClassVar, NoReturn, TypeVar, cast
 
 import msgspec
@@ -23,13 +29,19 @@ from synapse._version import __version__
 from synapse.channels import Channel, Routes
 from synapse.cortex import HandlerAccess
 from synapse.handlers import HandlerUnavailable, UnknownHandler
-from synapse.policies import Policies, PolicyError
+from synapse.policies import Policies, PolicyError, TokenBucket
 from synapse.server.auth import DoorKeeper, KeyRing
+from synapse.server.keys import default_path
+from synapse.server.keys import main as keys_command
+from synapse.server.keystore import KeyStore, KeyStoreError, StoredKeys
 from synapse.server.rest import routes
 from synapse.server.service import Service, Settings
 from synapse.telemetry import Recorder
 
 DEFAULT_PORT = 4000
+USUAL_POLICIES = {"rate_limit": TokenBucket(rate=5000, burst=10_000, per="agent")}
+"""A live server's rules where the configuration has none and the usual one is no rule: a flood is refused cheaply,
+and no agent that waits for answers gets there."""
 T = TypeVar("T")
 # How to reach, from this machine, a server that listens at an address.
 _LOOPBACK = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]", "localhost": "127.0.0.1"}  # noqa: S104
@@ -44,12 +56,13 @@ class SynapseApp(ExtensionApp):
     Agents connect to ws://HOST:PORT/cortex/websocket, by Jupyter's token or by an API key (--api-key).
     With no key configured, only Jupyter's own token opens the door.
     """
-    examples = """
-    jupyter synapse                                  # http://127.0.0.1:4000, Jupyter's token
-    jupyter synapse --api-key my-secret-key          # and a key for agents of your own
-    jupyter synapse --port 8888 --SynapseApp.record=traces/monday
-    jupyter synapse --generate-config                # a file with every option, explained
-    """
+    examples = dedent("""\
+        jupyter synapse                                  # http://127.0.0.1:4000, Jupyter's token
+        jupyter synapse --api-key my-secret-key          # and a key for agents of your own
+        jupyter synapse --policies rules.toml --port 8888 --SynapseApp.record=traces/monday
+        jupyter synapse --generate-config                # a file with every option, explained
+        jupyter synapse keys --help                      # make keys for certain agents, list them, revoke them
+        """)
     version = __version__
     extension_url = "/lab" if find_spec("jupyterlab") else "/cortex/api/health"
     load_other_extensions = True
@@ -57,6 +70,7 @@ class SynapseApp(ExtensionApp):
     aliases = {  # noqa: RUF012
         **ExtensionApp.aliases,
         "api-key": ("SynapseApp.api_keys", "An API key that agents may join with; may be given several times."),
+        "policies": ("SynapseApp.policies_file", "A TOML file with the rules: rate limits, slots, queues, …"),
         "port": "ServerApp.port",
         "ip": "ServerApp.ip",
     }
@@ -94,13 +108,24 @@ class SynapseApp(ExtensionApp):
     ).tag(config=True)
     policies = Dict(
         help="""The rules: {"concurrency": {"kind": "fixed", "limit": 100}, "timeout": {"kind": "fixed", "seconds": 30},
-        "queue": {"kind": "priority", "bound": 1000}}, each part optional.""",
+        "queue": {"kind": "priority", "bound": 1000}}, each part optional. "handlers" has those of single handlers:
+        {"kernel": {"concurrency": {"kind": "fixed", "limit": 4}}}.""",
+    ).tag(config=True)
+    policies_file = Unicode("", help="A TOML file with the rules, in the place of `policies`.").tag(config=True)
+    keys_file = Unicode(
+        "",
+        help="""The file of keys that `jupyter synapse keys` writes. It is watched: changes need no restart.
+        `synapse_keys.json` in Jupyter's configuration folder when empty.""",
     ).tag(config=True)
     idle_timeout = Float(
         45.0,
         help="Seconds without a byte from a client after which it is disconnected. 60 is a good value in production.",
     ).tag(config=True)
-    max_message_bytes = Integer(2**20, help="The largest message a client may send, in bytes.").tag(config=True)
+    max_message_bytes = Integer(
+        2**20,
+        help="""The largest message that is read, in bytes. A larger one is answered with `payload_too_large`; more than
+        four times that closes the connection.""",
+    ).tag(config=True)
     compression = Bool(
         False, help="Offer permessage-deflate (without context takeover: about 1 KiB a connection)."
     ).tag(config=True)
@@ -110,12 +135,22 @@ class SynapseApp(ExtensionApp):
     resume_grace = Float(
         30.0, help="Seconds that the stream of an agent without a connection is kept, for it to come back and resume."
     ).tag(config=True)
+    resume_bytes = Integer(
+        64 * 2**20,
+        help="""What the kept streams of all agents may take together, in bytes. At the bound the oldest stream gives up
+        its oldest messages; an agent that resumes is told of the gap.""",
+    ).tag(config=True)
     busy_poll = Float(
         0.0001,
         help="""Seconds to look out for more after each message before the process sleeps: nearly halves the time of
         a lone client's round trip, for that much CPU time after each message that none follows. 0 switches it off.""",
     ).tag(config=True)
     stop_grace = Float(3.0, help="Seconds that running queries have to end when the server stops.").tag(config=True)
+    watch_with_keys = Bool(
+        False,
+        help="""Whether an API key opens `cortex:monitor`, where all messages of all agents can be seen. Otherwise only
+        Jupyter's users and the notebooks that this server starts may watch.""",
+    ).tag(config=True)
     record = Unicode("", help="A folder for a Parquet trace of all queries; nothing is recorded when empty.").tag(
         config=True
     )
@@ -123,6 +158,23 @@ class SynapseApp(ExtensionApp):
     service: Service | None = None  # None where the configuration was refused
     _recorder: Recorder | None = None
     _own_server: ClassVar[bool] = False  # whether this process is a server of ours, not another's with us in it
+
+    def emit_alias_help(self) -> Generator[str, None, None]:
+        """The help of the short options, with the port that a server of ours has."""
+        option = ""
+        for line in super().emit_alias_help():
+            option = line if line.startswith("-") else option
+            ours = option.startswith("--port") and line.strip() == "Default: 0"
+            yield line.replace("0", str(DEFAULT_PORT)) if ours else line
+
+    def write_default_config(self) -> None:
+        """Write the file of ``--generate-config``. Without a terminal no one can be asked whether to overwrite it."""
+        path = Path(self.config_dir) / f"{self.config_file_name}.py"
+        self.answer_yes = self.answer_yes or "-y" in sys.argv  # Jupyter Server writes it before it reads the options
+        if path.exists() and not self.answer_yes and not sys.stdin.isatty():
+            print(f"{path} exists and was left as it is. Add -y to overwrite it.", file=sys.stderr)
+            self.exit(1)
+        super().write_default_config()
 
     @classmethod
     def make_serverapp(cls, **kwargs: Any) -> ServerApp:
@@ -153,6 +205,8 @@ class SynapseApp(ExtensionApp):
 
     def initialize_settings(self) -> None:
         """Make the service. A server of our own does not start with a configuration it does not understand."""
+        # As Tornado's and asyncio's: our records, the audit log's among them, get Jupyter's format and handlers.
+        logging.getLogger("synapse").parent = self.jupyter.log
         try:
             service = self._make_service()
             if self.record:
@@ -185,21 +239,47 @@ class SynapseApp(ExtensionApp):
 
     def _make_service(self) -> Service:
         try:
+            stored_keys = self._stored_keys()
             service = Service(
                 loop=self.jupyter.io_loop.asyncio_loop,  # type: ignore[attr-defined]
                 handlers=self.handlers,
                 trusted_handlers=self.trusted_handlers,
                 handler_options=self.handler_options,
-                authorizer=DoorKeeper(self._key_ring(), self.key_workers),
+                authorizer=DoorKeeper(self._key_ring(stored_keys), self.key_workers),
+                stored_keys=stored_keys,
                 secret=blake2b(self.jupyter.cookie_secret, person=b"synapse-tokens").digest(),
-                policies=_decode_policies(self.policies),
+                policies=self._read_policies(),
                 settings=self._settings(),
                 channels=self._channel_classes(),
             )
             service.load_handlers()
         except (UnknownHandler, HandlerUnavailable) as error:
             raise TraitError(f"SynapseApp.handlers: {error}") from None
+        except PolicyError as error:
+            raise TraitError(f"SynapseApp.{'policies_file' if self.policies_file else 'policies'}: {error}") from None
         return service
+
+    def _read_policies(self) -> Policies:
+        if not self.policies_file:
+            return _decode_policies(self.policies)
+        if self.policies:
+            raise TraitError("SynapseApp.policies_file: there is SynapseApp.policies, too; keep one of them")
+        path = Path(self.policies_file).expanduser()
+        try:
+            with path.open("rb") as file:
+                table = tomllib.load(file)
+        except OSError as error:
+            raise TraitError(f"SynapseApp.policies_file: {path}: cannot be read: {error.strerror}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise TraitError(f"SynapseApp.policies_file: {path}: is not TOML: {error}") from None
+        return _decode_policies(table, f"policies_file: {path}")
+
+    def _stored_keys(self) -> StoredKeys:
+        path = Path(self.keys_file).expanduser() if self.keys_file else default_path()
+        try:
+            return StoredKeys(KeyStore(path))
+        except KeyStoreError as error:
+            raise TraitError(f"SynapseApp.keys_file: {error}") from None
 
     def _prepare_handlers(self) -> None:
         """Add the extension's URLs.
@@ -240,6 +320,7 @@ class SynapseApp(ExtensionApp):
             if self.service is not None:
                 await self.service.stop()
         finally:
+            logging.getLogger("synapse").parent = logging.root
             if self._recorder is not None:
                 await asyncio.get_running_loop().run_in_executor(None, self._recorder.close)
 
@@ -255,9 +336,9 @@ class SynapseApp(ExtensionApp):
         scheme = "wss" if app.certfile else "ws"
         return f"{scheme}://{host}:{app.port}{url_path_join(app.base_url, 'cortex/websocket')}"
 
-    def _key_ring(self) -> KeyRing:
+    def _key_ring(self, stored: StoredKeys) -> KeyRing:
         try:
-            keys = KeyRing({str(number): key for number, key in enumerate(self.api_keys, 1)})
+            keys = KeyRing({str(number): key for number, key in enumerate(self.api_keys, 1)}, stored)
         except ValueError as error:
             raise TraitError(f"SynapseApp.{error}") from None
         own = os.environ.get("SYNAPSE_API_KEY")
@@ -297,11 +378,11 @@ class SynapseApp(ExtensionApp):
         os.environ[name] = value
 
 
-def _decode_policies(value: Any) -> Policies:
+def _decode_policies(value: Mapping[str, Any], trait: str = "policies") -> Policies:
     try:
-        return Policies.decode(value)
+        return Policies.decode({**USUAL_POLICIES, **value})
     except PolicyError as error:
-        raise TraitError(f"SynapseApp.policies: {error}") from None
+        raise TraitError(f"SynapseApp.{trait}: {error}") from None
 
 
 def _decode(kind: type[T], value: Any, trait: str) -> T:
@@ -312,7 +393,10 @@ def _decode(kind: type[T], value: Any, trait: str) -> T:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Start ``jupyter synapse``, on uvloop where it is installed."""
+    """Start ``jupyter synapse``, on uvloop where it is installed, or do what ``jupyter synapse keys`` asks for."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["keys"]:
+        keys_command(arguments[1:], prog_name="jupyter synapse keys")
     try:
         import uvloop  # an extra: several times the throughput
     except ImportError:

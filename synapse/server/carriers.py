@@ -120,6 +120,9 @@ class AsyncioCarrier(asyncio.Protocol):
     def abort(self) -> None:
         self._transport.abort()
 
+    def fileno(self) -> int | None:
+        return _open_fileno(self._transport.get_extra_info("socket"))
+
 
 class StreamCarrier:
     """Bytes by a Tornado stream, for TLS."""
@@ -176,6 +179,14 @@ class StreamCarrier:
 
     def abort(self) -> None:
         self._stream.close()
+
+    def fileno(self) -> int | None:
+        return _open_fileno(self._stream.socket)
+
+
+def _open_fileno(sock: socket.socket | None) -> int | None:
+    number = -1 if sock is None else sock.fileno()
+    return None if number < 0 else number
 
 
 def buffered(stream: IOStream) -> bytes:

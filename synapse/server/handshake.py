@@ -1,13 +1,14 @@
 """The handshake: from an HTTP request to an open WebSocket connection of the cortex.
 
 Refusals are Phoenix's: 403 with an empty body for an unknown ``vsn``, a bad token or a foreign origin, 400
-for what is no WebSocket upgrade.
+for what is no WebSocket upgrade. Where the rules on connections refuse, 429 or 503 say after how long to come again.
 """
 
 from __future__ import annotations
 
 from base64 import urlsafe_b64decode
 from collections.abc import Sequence
+from math import ceil
 from typing import TYPE_CHECKING
 
 from tornado.iostream import StreamClosedError
@@ -18,11 +19,12 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from synapse.protocol import serializer_for
+from synapse.cortex import Refusal
+from synapse.protocol import encode_json, serializer_for
 from synapse.server.carriers import carry
 
 if TYPE_CHECKING:
-    from synapse.server.auth import Identity
+    from synapse.server.auth import BadToken, Identity
     from synapse.server.service import Service
     from synapse.server.tokens import Bearer
 
@@ -55,7 +57,9 @@ def _select_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Su
     return SUBPROTOCOL if SUBPROTOCOL in offered else None
 
 
-async def open_websocket(handler: RequestHandler, service: Service, identity: Identity | Bearer | None) -> None:
+async def open_websocket(
+    handler: RequestHandler, service: Service, identity: Identity | Bearer | BadToken | None
+) -> None:
     """Answer an upgrade request and, if it is a good one, connect it to the service's cortex.
 
     Parameters
@@ -78,16 +82,35 @@ async def open_websocket(handler: RequestHandler, service: Service, identity: Id
     if response.status_code != 101:
         refuse(handler, 400)
         return
-    stream = handler.detach()
-    stream.set_nodelay(True)
+    cortex = service.cortex
+    refusal = cortex.admission.admit()
+    if refusal is not None:
+        cortex.emit_refused("connection", "", refusal.reason, refusal.policy, refusal.retry_after)
+        _turn_away(handler, refusal)
+        return
     try:
+        stream = handler.detach()
+        stream.set_nodelay(True)
         await stream.write(response.serialize())
+        if cortex.schedulers.draining:  # it has begun to stop since
+            stream.close()
+            return
+        websocket = service.connect(protocol, serializer, identity)
     except StreamClosedError:
         return
-    if service.cortex.scheduler.draining:  # it has begun to stop since
-        stream.close()
-        return
-    await carry(stream, service.connect(protocol, serializer, identity), service.loop, service.vigil)
+    finally:
+        cortex.admission.release()  # the place that was kept; an open connection has its own
+    await carry(stream, websocket, service.loop, service.vigil)
+
+
+def _turn_away(handler: RequestHandler, refusal: Refusal) -> None:
+    """Refuse an upgrade for now: 429 for those who come too fast, 503 when all places are taken."""
+    wait = refusal.retry_after or 0.0
+    handler.set_status(429 if refusal.policy == "connections.accept_rate" else 503)
+    handler.set_header("Retry-After", str(max(1, ceil(wait))))  # in whole s
+    handler.set_header("Content-Type", "application/json")
+    body = {"reason": refusal.reason, "policy": refusal.policy, "retry_after_ms": ceil(wait * 1000)}
+    handler.finish(encode_json(body))
 
 
 def refuse(handler: RequestHandler, status: int) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from synapse.cortex import Cortex
-from synapse.telemetry import STATUSES, Dropped, Finished, PresenceChanged, Rejected, Started
+from synapse.cortex import ALL_OTHERS, Cortex, Scheduler
+from synapse.telemetry import STATUSES, Dropped, Finished, PresenceChanged, Refused, Rejected, Started
 from synapse.telemetry.table import RESULTS
 
 if TYPE_CHECKING:
@@ -71,10 +71,11 @@ class Metrics:
         self._started_at = cortex.clock.time()
         self._queries: Tally = Counter({(status,): 0 for status in STATUSES})
         self._rejections: Tally = Counter()
+        self._refusals: Tally = Counter()
         self._dropped_messages: Tally = Counter()
         self._dropped_bytes: Tally = Counter()
         self._presence: Tally = Counter({("join",): 0, ("leave",): 0})
-        self._wait = Histogram(LATENCY_BUCKETS)
+        self._waits: dict[str, Histogram] = {ALL_OTHERS: Histogram(LATENCY_BUCKETS)}
         self._first_thought = Histogram(LATENCY_BUCKETS)
         self._result = Histogram(LATENCY_BUCKETS)
         self._lag = Histogram(LAG_BUCKETS)
@@ -83,10 +84,12 @@ class Metrics:
             Started: self._note_started,
             Finished: self._note_finished,
             Rejected: self._note_rejected,
+            Refused: self._note_refused,
             Dropped: self._note_dropped,
             PresenceChanged: self._note_presence,
         }
         cortex.bus.listen(self.hear)
+        self._worst_lag = 0.0
         self._timer = cortex.clock.call_later(0, self._await_tick)  # the lag counts from when the loop runs
 
     def close(self) -> None:
@@ -97,16 +100,20 @@ class Metrics:
     def health(self) -> str:
         """``draining``, ``overloaded`` or ``ready``.
 
-        Overloaded: the queue is nearly full, or a query was turned away for overload a moment ago.
+        Overloaded: a queue is nearly full, or a query was turned away for overload a moment ago.
         """
-        scheduler = self._cortex.scheduler
-        if scheduler.draining:
+        schedulers = self._cortex.schedulers
+        if schedulers.draining:
             return "draining"
-        bound = getattr(self._cortex.policies.queue, "bound", math.inf)  # another's policy may know none
-        if scheduler.waiting >= max(1, NEARLY_FULL * bound):
+        if any(map(_nearly_full, schedulers.by_name().values())):
             return "overloaded"
         recent = self._cortex.clock.time() - self._overloaded_at < OVERLOAD_MEMORY
         return "overloaded" if recent else "ready"
+
+    def take_lag(self) -> float:
+        """The worst lag of the loop since the last time this was asked, in s."""
+        worst, self._worst_lag = self._worst_lag, 0.0
+        return worst
 
     # Events
 
@@ -117,7 +124,11 @@ class Metrics:
             note(event)
 
     def _note_started(self, event: Started) -> None:
-        self._wait.observe(event.waited)
+        name = self._cortex.schedulers.name_of(event.handler)
+        wait = self._waits.get(name)
+        if wait is None:
+            wait = self._waits[name] = Histogram(LATENCY_BUCKETS)
+        wait.observe(event.waited)
 
     def _note_finished(self, event: Finished) -> None:
         self._queries[event.status,] += 1
@@ -130,9 +141,12 @@ class Metrics:
 
     def _note_rejected(self, event: Rejected) -> None:
         self._queries["rejected",] += 1
-        self._rejections[event.reason, event.policy] += 1
+        self._rejections[self._cortex.schedulers.name_of(event.handler), event.reason, event.policy] += 1
         if event.reason == "overloaded":
             self._overloaded_at = event.at
+
+    def _note_refused(self, event: Refused) -> None:
+        self._refusals[event.what, event.reason, event.policy] += 1
 
     def _note_dropped(self, event: Dropped) -> None:
         self._dropped_messages[event.policy,] += event.messages
@@ -149,7 +163,9 @@ class Metrics:
         self._timer = self._cortex.clock.call_later(LAG_EVERY, lambda: self._tick(due))
 
     def _tick(self, due: float) -> None:
-        self._lag.observe(max(0.0, self._cortex.clock.time() - due))
+        lag = max(0.0, self._cortex.clock.time() - due)
+        self._lag.observe(lag)
+        self._worst_lag = max(self._worst_lag, lag)
         self._await_tick()
 
     # A scrape
@@ -171,14 +187,33 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """What the registry asks for."""
-        cortex, scheduler = self._cortex, self._cortex.scheduler
+        cortex, schedulers = self._cortex, self._cortex.schedulers.by_name()
         yield _gauge("synapse_uptime_seconds", "Time since the start.", cortex.clock.time() - self._started_at)
         yield _gauge("synapse_connections", "Open connections.", len(cortex.sockets))
         yield _gauge("synapse_agents", "Connected agents.", cortex.connections.count())
-        yield _gauge("synapse_queries_running", "Queries that hold a slot.", scheduler.running)
-        yield _gauge("synapse_queue_depth", "Accepted queries that wait for a slot.", scheduler.waiting)
+        yield _gauges(
+            "synapse_queries_running", "Queries that hold a slot.", "handler",
+            {name: one.running for name, one in schedulers.items()},
+        )  # fmt: skip
+        yield _gauges(
+            "synapse_queries_limit", "How many may hold a slot.", "handler",
+            {name: one.limit for name, one in schedulers.items()},
+        )  # fmt: skip
+        yield _gauges(
+            "synapse_queue_depth", "Accepted queries that wait for a slot.", "handler",
+            {name: one.waiting for name, one in schedulers.items()},
+        )  # fmt: skip
         yield _counter("synapse_queries_total", "Queries by how they ended.", self._queries, "status")
-        yield _counter("synapse_rejections_total", "Refused queries.", self._rejections, "reason", "policy")
+        yield _counter("synapse_rejections_total", "Refused queries.", self._rejections, "handler", "reason", "policy")
+        yield _counter(
+            "synapse_refusals_total", "Refused connections, joins and messages.",
+            self._refusals, "what", "reason", "policy",
+        )  # fmt: skip
+        lagging = [socket for socket in cortex.sockets.values() if socket.waiting]
+        depth, size = sum(one.waiting for one in lagging), sum(one.waiting_bytes for one in lagging)
+        yield _gauge("synapse_mailboxes", "Connections whose reader lags.", len(lagging))
+        yield _gauge("synapse_mailbox_depth", "Messages that wait for readers.", depth)
+        yield _gauge("synapse_mailbox_bytes", "Bytes that wait for readers.", size)
         yield _counter(
             "synapse_mailbox_dropped_messages_total", "Messages that slow readers have lost.",
             self._dropped_messages, "policy",
@@ -189,7 +224,7 @@ class Metrics:
         yield _counter(
             "synapse_presence_changes_total", "Metas that joined and left a presence.", self._presence, "change"
         )
-        yield _histogram("synapse_queue_wait_seconds", "From submission to the slot.", self._wait)
+        yield _histograms("synapse_queue_wait_seconds", "From submission to the slot.", "handler", self._waits)
         yield _histogram(
             "synapse_first_thought_latency_seconds", "From submission to the first thought.", self._first_thought
         )
@@ -201,6 +236,15 @@ def _gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:
     from prometheus_client.core import GaugeMetricFamily
 
     return GaugeMetricFamily(name, meaning, value)
+
+
+def _gauges(name: str, meaning: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    from prometheus_client.core import GaugeMetricFamily
+
+    family = GaugeMetricFamily(name, meaning, labels=[label])
+    for value, number in values.items():
+        family.add_metric([value], number)
+    return family
 
 
 def _counter(name: str, meaning: str, tally: Tally, *labels: str) -> CounterMetricFamily:
@@ -216,3 +260,17 @@ def _histogram(name: str, meaning: str, histogram: Histogram) -> HistogramMetric
     from prometheus_client.core import HistogramMetricFamily
 
     return HistogramMetricFamily(name, meaning, histogram.buckets(), histogram.total)
+
+
+def _histograms(name: str, meaning: str, label: str, histograms: Mapping[str, Histogram]) -> HistogramMetricFamily:
+    from prometheus_client.core import HistogramMetricFamily
+
+    family = HistogramMetricFamily(name, meaning, labels=[label])
+    for value, histogram in histograms.items():
+        family.add_metric([value], histogram.buckets(), histogram.total)
+    return family
+
+
+def _nearly_full(scheduler: Scheduler) -> bool:
+    bound = getattr(scheduler.policies.queue, "bound", math.inf)  # another's policy may know none
+    return scheduler.waiting >= max(1, NEARLY_FULL * bound)

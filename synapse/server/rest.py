@@ -20,7 +20,7 @@ from synapse._version import __version__
 from synapse.cortex import State
 from synapse.policies import Policies, PolicyError
 from synapse.protocol import encode_json
-from synapse.server.auth import Identity
+from synapse.server.auth import BadToken, Identity
 from synapse.server.handshake import bearer_token, open_websocket, refuse
 from synapse.server.service import Service
 from synapse.server.tokens import DAY, Bearer
@@ -56,9 +56,10 @@ class JupyterWebSocketHandler(JupyterHandler):
         if (known and not self.check_origin()) or (token is not None and bearer is None):
             refuse(self, 403)
             return
-        if bearer is None and not known:
-            bearer = self._header_token()
-        await open_websocket(self, self.service, bearer or await self._identity())
+        if bearer is not None:
+            await open_websocket(self, self.service, bearer)
+        else:
+            await open_websocket(self, self.service, await self._identity() if known else self._header_token())
 
     def set_default_headers(self) -> None:
         """None: an answer of the WebSocket has no page's headers, and they take time to make."""
@@ -69,10 +70,12 @@ class JupyterWebSocketHandler(JupyterHandler):
         ours = token is not None and not compare_digest(token.encode(), (self.token or "").encode())
         return token if ours else None
 
-    def _header_token(self) -> Bearer | None:
-        """A token of ours in the header where Jupyter's go, too. One that is not ours may be another's: no word."""
+    def _header_token(self) -> Bearer | BadToken | None:
+        """A token of ours in the header where Jupyter's go, too. Of one that is nobody's only a join hears."""
         scheme, _, token = self.request.headers.get("Authorization", "").partition(" ")
-        return self.service.tokens.read(token.strip()) if scheme.lower() in ("token", "bearer") else None
+        if scheme.lower() not in ("token", "bearer"):
+            return None
+        return self.service.tokens.read(token.strip()) or BadToken()
 
     def check_xsrf_cookie(self) -> None:
         """Nothing to check: only an upgrade does anything here, and no form can ask for one."""
@@ -185,7 +188,7 @@ class HealthHandler(CortexAPIHandler):
     def get(self) -> None:
         """How the cortex is."""
         cortex = self.service.cortex
-        scheduler = cortex.scheduler
+        schedulers = cortex.schedulers
         self.answer(
             Health(
                 self.service.metrics.health,
@@ -193,8 +196,8 @@ class HealthHandler(CortexAPIHandler):
                 round(cortex.unix_time() - self.service.started_at, 3),
                 cortex.connections.count(),
                 len(cortex.sockets),
-                scheduler.running,
-                scheduler.waiting,
+                schedulers.running,
+                schedulers.waiting,
             )
         )
 
@@ -317,9 +320,9 @@ class PoliciesHandler(CortexAPIHandler):
         current = self.service.cortex.policies.encode()
         try:
             policies = Policies.decode({**current, **parts})
+            self.service.replace(policies)
         except PolicyError as error:
             raise HTTPError(400, f"bad policies: {error}") from None
-        self.service.cortex.replace(policies)
         self.log.info("policies replaced by %s: %s", self.current_user.username, parts)
         self.answer(policies.encode())
 

@@ -47,6 +47,9 @@ class Carrier(Protocol):
     def abort(self) -> None:
         """Drop the connection, and what was not sent yet."""
 
+    def fileno(self) -> int | None:
+        """The number of the TCP connection's descriptor, None if it is closed."""
+
 
 class Uncarried:
     """The carrier between the handshake and the moment there is one: it takes nothing."""
@@ -61,6 +64,10 @@ class Uncarried:
 
     def abort(self) -> None:
         """The coming carrier sees that the connection is closing."""
+
+    def fileno(self) -> int | None:
+        """None yet."""
+        return None
 
 
 class WebSocket:

@@ -69,6 +69,20 @@ class Rejected(Event, frozen=True, gc=False):
     reason: str
     policy: str
     retry_after: float | None
+    handler: str = ""
+
+
+class Refused(Event, frozen=True, gc=False):
+    """Something other than a query was refused. `what` is ``connection``, ``join`` or ``message``.
+
+    `policy` is empty where it was no rule that refused but a want of credentials. `retry_after` is in s.
+    """
+
+    what: str
+    topic: str
+    reason: str
+    policy: str
+    retry_after: float | None
 
 
 class Admitted(Event, frozen=True, gc=False):
@@ -85,6 +99,7 @@ class Started(Event, frozen=True, gc=False):
     agent: str
     ref: str
     waited: float
+    handler: str = ""
 
 
 class Thought(Event, frozen=True, gc=False):

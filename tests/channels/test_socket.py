@@ -110,7 +110,19 @@ class TestJoin:
         peer.join("room:1")
         peer.join("room:2")
         frame = peer.call("room:3", "phx_join", {}, ref="9")
-        assert frame == Frame("9", "9", "room:3", "phx_reply", _error("too many channels joined"))
+        assert frame == Frame(
+            "9", "9", "room:3", "phx_reply", _error("too_many_connections", policy="connections.channels")
+        )
+
+    def test_what_is_refused_before_a_channel_sees_it_is_told(self) -> None:
+        told: list[Any] = []
+        peer = Building(max_channels=1, max_message=100).peer()
+        peer.socket.refused = lambda *what: told.append(what)  # type: ignore[method-assign]
+        peer.join("room:1")
+        peer.ask("room:2", "phx_join")
+        peer.ask("room:1", "echo", {"x": "y" * 100})
+        reasons = [(what, topic, reply.response["reason"]) for what, topic, reply in told]
+        assert reasons == [("join", "room:2", "too_many_connections"), ("message", "room:1", "payload_too_large")]
 
     def test_the_limit_lets_a_joined_topic_be_joined_again(self) -> None:
         peer = Building(max_channels=1).peer()
@@ -125,6 +137,33 @@ class TestJoin:
 
     def test_phoenix_limit_is_a_hundred(self) -> None:
         assert Building().endpoint.max_channels == 100
+
+
+class TestLargeMessages:
+    @pytest.mark.parametrize("vsn", ["2.0.0", "1.0.0"])
+    def test_one_over_the_limit_is_answered_and_goes_no_further(self, vsn: str) -> None:
+        building = Building(max_message=200)
+        peer = building.peer(vsn)
+        peer.join(LOBBY)
+        status, refusal = peer.ask(LOBBY, "echo", {"x": "y" * 200})
+        assert (status, refusal["reason"], refusal["policy"]) == ("error", "payload_too_large", "max_message_bytes")
+        assert (refusal["limit"], refusal["size"] > 200) == (200, True)
+        assert peer.ask(LOBBY, "echo", {"x": "y"})[0] == "ok"
+
+    def test_so_is_a_binary_one(self) -> None:
+        peer = Building(max_message=200).peer()
+        peer.join(LOBBY)
+        assert peer.ask(LOBBY, "echo", b"y" * 200)[1]["reason"] == "payload_too_large"
+
+    def test_so_is_a_join(self) -> None:
+        peer = Building(max_message=200).peer()
+        assert peer.ask(LOBBY, "phx_join", {"x": "y" * 200})[1]["reason"] == "payload_too_large"
+        assert peer.ask(LOBBY, "echo") == UNMATCHED
+
+    def test_one_that_is_no_frame_ends_the_connection(self) -> None:
+        peer = Building(max_message=200).peer()
+        peer.send_raw(b"x" * 201)
+        assert peer.closed == 1011
 
 
 class TestDuplicateJoin:
@@ -394,5 +433,5 @@ def _ok(response: Any) -> dict[str, Any]:
     return {"response": response, "status": "ok"}
 
 
-def _error(reason: str) -> dict[str, Any]:
-    return {"response": {"reason": reason}, "status": "error"}
+def _error(reason: str, **more: Any) -> dict[str, Any]:
+    return {"response": {"reason": reason, **more}, "status": "error"}

@@ -112,14 +112,23 @@ class TestReadme:
         foreign._install_npm_packages()
         (tmp_path / "node_modules").symlink_to(foreign.CLIENTS / "js" / "node_modules")
         (tmp_path / "agent.mjs").write_text(at(snippet("new Socket", "js"), server))
-        command = [foreign._node(), "agent.mjs"]
-        with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            try:
-                lines = [process.stdout.readline() for _ in range(4)]
-            finally:
-                process.kill()
-        assert lines == ["q1 step 1\n", "q1 step 2\n", "q1 step 3\n", "q1 success { echo: 'Hello' }\n"]
+        done = subprocess.run([foreign._node(), "agent.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines() == ["q1 step 1", "q1 step 2", "q1 step 3", "q1 success { echo: 'Hello' }"]
+
+    def test_an_older_node_takes_the_package_ws(self, tmp_path: Path) -> None:
+        """A stand-in for the package says that it was asked for what to use."""
+        foreign._install_npm_packages()
+        (tmp_path / "node_modules" / "ws").mkdir(parents=True)
+        (tmp_path / "node_modules" / "ws" / "package.json").write_text('{"type": "module", "exports": "./ws.js"}')
+        stand_in = "export class WebSocket { constructor(url) { console.log(url); process.exit(0) } }"
+        (tmp_path / "node_modules" / "ws" / "ws.js").write_text(stand_in)
+        packages = foreign.CLIENTS / "js" / "node_modules"
+        (tmp_path / "node_modules" / "phoenix").symlink_to(packages / "phoenix")
+        (tmp_path / "agent.mjs").write_text(snippet("new Socket", "js"))
+        command = [foreign._node(), "--no-experimental-websocket", "agent.mjs"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.stdout == "ws://127.0.0.1:4000/cortex/websocket?vsn=2.0.0\n", done.stderr
 
     def test_a_handler_of_ones_own_answers(self, extended: LiveServer, tmp_path: Path) -> None:
         lines = run(snippet("my_handlers:count"), tmp_path, extended).splitlines()

@@ -21,7 +21,8 @@ from synapse import Agent, Result, Thought
 from synapse.client import opening
 from synapse.client.connection import Connection
 from synapse.client.io import io_thread
-from synapse.client.opening import Plan
+from synapse.client.opening import Opened, Plan
+from synapse.client.rules import RestRules
 from synapse.client.settings import Backoff, Settings
 from tests.client.fake import PATIENCE, FakeCortex
 
@@ -35,12 +36,12 @@ def agent(cortex: FakeCortex) -> Iterator[Agent]:
 def hurried(cortex: FakeCortex, **settings: Any) -> Agent:
     """An agent with other settings than a user's: patience that a test can wait out."""
 
-    async def open_it() -> Connection:
+    async def open_it() -> Opened:
         io = io_thread()
         target = synapse.client.discovery.normalise(cortex.url)
         connection = Connection(io, target, "ada", Settings(reconnect=Backoff(base=0.01, cap=0.01), **settings))
         await connection.open(PATIENCE)
-        return connection
+        return Opened(connection, RestRules(target))
 
     return Agent(io_thread().call(open_it()), io_thread(), None)
 
@@ -102,10 +103,16 @@ class TestConnect:
             synapse.connect(cortex.url, timeout=0.2)
         cortex.wait_for(lambda: cortex.closes)
 
-    @pytest.mark.parametrize("name", ["", "presence", "monitor", "x" * 201, 7])
+    @pytest.mark.parametrize("name", ["", "presence", "monitor", "x" * 256, "a\nb", 7])
     def test_an_impossible_name_is_refused_here(self, name: Any) -> None:
-        with pytest.raises(ValueError, match="agent must be a name of 1 to 200 characters"):
+        with pytest.raises(
+            ValueError, match="agent must be a name of 1 to 255 printable characters, and not monitor or presence"
+        ):
             synapse.connect("ws://127.0.0.1:1", agent=name)
+
+    def test_the_longest_name_that_a_server_takes_is_taken(self, cortex: FakeCortex) -> None:
+        with synapse.connect(cortex.url, agent="x" * 255) as agent:
+            assert agent.status == "joined"
 
     def test_an_impossible_timeout_is_refused_here(self) -> None:
         with pytest.raises(ValueError, match="timeout must be more than 0 s"):
@@ -292,6 +299,14 @@ class TestQuery:
             query.result  # noqa: B018
         assert cortex.wait_for_event("interrupt")[4]["ref"] == query.ref
 
+    def test_a_keyboard_interrupt_just_before_the_wait_is_not_missed(self, cortex: FakeCortex, agent: Agent) -> None:
+        query = agent.query("wait")
+        assert next(iter(query)).content == "wait"
+        interrupt_when_waiting(query, unnoticed=True)
+        with pytest.raises(KeyboardInterrupt):
+            query.result  # noqa: B018
+        assert cortex.wait_for_event("interrupt")[4]["ref"] == query.ref
+
     def test_many_at_once_from_many_threads(self, agent: Agent) -> None:
         """Each gets its own thoughts, in order, and its own ending."""
         wrong: list[Any] = []
@@ -326,15 +341,21 @@ class TestQuery:
         assert query.status == "lost"
 
 
-def interrupt_when_waiting(query: synapse.Query) -> None:
-    """Press Ctrl-C once this thread is about to sleep for more news of the query."""
+def interrupt_when_waiting(query: synapse.Query, *, unnoticed: bool = False) -> None:
+    """Press Ctrl-C once this thread is about to sleep for more news of the query.
+
+    `unnoticed`: in a way that does not end a sleep, as if it had come in the moment before.
+    """
     wakeups = query._stream._wakeups
     before = len(wakeups)
 
     def press() -> None:
         while len(wakeups) == before:
             pass
-        os.kill(os.getpid(), signal.SIGINT)
+        if unnoticed:
+            signal.pthread_kill(threading.get_ident(), signal.SIGINT)  # this thread's sleep ends, if it has one
+        else:
+            os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=press).start()
 
@@ -386,6 +407,21 @@ class TestAgent:
             query = agent.query("drop")
             with pytest.raises(synapse.QueryLost, match="was lost: the connection dropped"):
                 query.result  # noqa: B018
+
+    @pytest.mark.parametrize("face", ["sync", "async"])
+    def test_a_timeout_bounds_the_whole_call_though_the_server_has_gone(self, cortex: FakeCortex, face: str) -> None:
+        def ask() -> None:
+            with synapse.connect(cortex.url) as agent:
+                cortex.refuse_handshake = HTTPStatus.SERVICE_UNAVAILABLE
+                agent.ask("drop", timeout=0.2)
+
+        async def ask_async() -> None:
+            async with await synapse.aconnect(cortex.url) as agent:
+                cortex.refuse_handshake = HTTPStatus.SERVICE_UNAVAILABLE
+                await agent.ask("drop", timeout=0.2)
+
+        with pytest.raises((synapse.QueryLost, synapse.ReplyTimeout), match=r"within (its timeout of )?0\.2 s"):
+            ask() if face == "sync" else asyncio.run(ask_async())
 
     def test_a_query_without_a_reply_is_an_error_in_the_end(self, cortex: FakeCortex) -> None:
         with hurried(cortex, reply=0.05) as agent, pytest.raises(synapse.ReplyTimeout, match=r"within 0\.05 s"):

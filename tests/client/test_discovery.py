@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from synapse.client.discovery import Target, agent_name, find, is_explicit, normalise
+from synapse.client.discovery import Target, agent_name, find, is_explicit, jupyter_token, normalise
 from synapse.client.errors import InvalidURL
 
 
@@ -82,6 +82,28 @@ class TestOrder:
         self, url: str | None, environ: dict[str, str], explicit: bool
     ) -> None:
         assert is_explicit(url, environ) is explicit
+
+
+class TestJupyterToken:
+    """Who may change a server's rules: only whom Jupyter knows."""
+
+    def test_a_token_of_the_address_comes_first(self, runtime: Path) -> None:
+        server_file(runtime, 41)
+        target = normalise("http://127.0.0.1:41/user/x/?token=mine")
+        assert jupyter_token(target, {"JPY_PARENT_PID": "41"}) == "mine"
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+    def test_a_kernel_knows_its_own_servers_token(self, runtime: Path, host: str) -> None:
+        server_file(runtime, 41)
+        assert jupyter_token(normalise(f"http://{host}:41/user/x/"), {"JPY_PARENT_PID": "41"}) == "t0k"
+
+    @pytest.mark.parametrize(
+        "url",
+        ["http://127.0.0.1:42/user/x/", "http://127.0.0.1:41/", "https://127.0.0.1:41/user/x", "http://hub:41/user/x/"],
+    )
+    def test_no_other_server_is_shown_it(self, runtime: Path, url: str) -> None:
+        server_file(runtime, 41)
+        assert jupyter_token(normalise(url), {"JPY_PARENT_PID": "41"}) is None
 
 
 class TestSecrets:

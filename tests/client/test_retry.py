@@ -408,7 +408,7 @@ class TestBothFaces:
             assert "attempt" not in repr(query) + repr(query.result) + query._repr_html_()
 
     def test_interrupting_a_query_that_waits_to_be_asked_again_ends_it(self, cortex: FakeCortex) -> None:
-        hour = Exponential(base=3600.0, most=3600.0)
+        hour = Exponential(base=3600.0, cap=3600.0)
         with synapse.connect(cortex.url, retry=hour) as agent:
             query = agent.query("busy", timeout=7200)
             cortex.wait_for_event("query")
@@ -419,7 +419,7 @@ class TestBothFaces:
         assert [frame for frame in cortex.frames if frame[3] == "interrupt"] == []
 
     def test_closing_the_agent_ends_a_query_that_waits_to_be_asked_again(self, cortex: FakeCortex) -> None:
-        with synapse.connect(cortex.url, retry=Exponential(base=3600.0, most=3600.0)) as agent:
+        with synapse.connect(cortex.url, retry=Exponential(base=3600.0, cap=3600.0)) as agent:
             query = agent.query("busy", timeout=7200)
             agent.ping()
         with pytest.raises(synapse.AgentClosed):

@@ -124,6 +124,13 @@ class TestJoin:
         ]
         assert bench.session.next_deadline is None
 
+    def test_a_rule_that_refuses_is_named_with_its_word_of_when(self, bench: Bench) -> None:
+        refusal = {"reason": "too_many_connections", "policy": "connections.per_agent", "retry_after_ms": 5000}
+        bench.reply(bench.connect(), refusal, "error")
+        assert bench.said(ev.JoinRefused) == [
+            ev.JoinRefused(TOPIC, "too_many_connections", True, "connections.per_agent", 5000)
+        ]
+
     def test_a_refusal_without_join_ref_counts(self, bench: Bench) -> None:
         """Phoenix answers "unmatched topic" with a null join_ref."""
         bench.connect()
@@ -218,13 +225,13 @@ class TestQuery:
     def test_without_a_reply_in_time_it_is_lost_and_stopped(self, joined: Bench) -> None:
         joined.ask("q1")
         joined.after(SETTINGS.reply)
-        assert joined.said() == [ev.Lost("q1", "no reply", "no reply within 10 s")]
+        assert joined.said() == [ev.Lost("q1", "no reply", "no reply within 10 s", after=10.0)]
         assert joined.sent()[-1][3:] == ["interrupt", {"ref": "q1", "reason": "client gave up"}]
         assert joined.session.live == 0
 
     def test_an_accepted_one_waits_as_long_as_the_server_likes(self, joined: Bench) -> None:
-        """Without a drop the ending is the server's promise; the client adds no timeout of its own."""
-        joined.accept("q1", timeout=1000)
+        """Without a drop or a timeout of its own the ending is the server's promise."""
+        joined.accept("q1")
         joined.said()
         for _ in range(100):
             joined.after(29)
@@ -430,6 +437,25 @@ class TestReconnection:
         joined.after(0.5)
         assert joined.connect()[4]["resume"] == {"small": 0}
 
+    def test_a_server_that_is_full_is_not_asked_again_sooner_than_it_says(self, joined: Bench) -> None:
+        joined.session.disconnected(joined.now, 1006, "HTTP status 503", 5.0)
+        assert joined.said(ev.Dropped)[0].retry_in == 5.0 + 0.5, "with the usual jitter, or all would come at once"
+        joined.after(5.4)
+        assert joined.said(ev.OpenSocket) == []
+        joined.after(0.1)
+        assert joined.said(ev.OpenSocket) == [ev.OpenSocket()]
+
+    def test_nor_is_a_join_that_it_refused_for_now(self, joined: Bench) -> None:
+        joined.drop()
+        joined.after(0.5)
+        refusal = {"reason": "too_many_connections", "policy": "connections.per_agent", "retry_after_ms": 5000}
+        joined.reply(joined.connect(), refusal, "error")
+        assert [event.final for event in joined.said(ev.JoinRefused)] == [False]
+        joined.after(5.9)
+        assert joined.sent() == []
+        joined.after(0.1)
+        assert [frame[3] for frame in joined.sent()] == ["phx_join"]
+
     def test_rejoins_with_a_new_join_ref(self, joined: Bench) -> None:
         joined.drop()
         joined.after(0.5)
@@ -445,7 +471,7 @@ class TestReconnection:
         joined.push(join_ref, "result", {"ref": "q1", "status": "success", "data": 1, "latency_ms": 1})
         assert [type(event) for event in joined.said()] == [ev.Thinking, ev.Ended]
 
-    @pytest.mark.parametrize(("timeout", "patience"), [(None, 40.0), (5000, 15.0)])
+    @pytest.mark.parametrize(("timeout", "patience"), [(None, 40.0), (5000, 7.0)])
     def test_an_ending_that_was_missed_is_given_up_after_the_querys_timeout(
         self, joined: Bench, timeout: int | None, patience: float
     ) -> None:
@@ -459,6 +485,45 @@ class TestReconnection:
             joined.after(frame_time)
         (lost,) = joined.said(ev.Lost)
         assert (lost.ref, lost.cause) == ("q1", "dropped")
+
+    @pytest.mark.parametrize("asked", ["before", "after"])
+    def test_a_timeout_bounds_the_wait_for_a_server_that_has_gone(self, joined: Bench, asked: str) -> None:
+        """Whether the query had been accepted or could not even be sent."""
+        if asked == "before":
+            joined.accept("q1", timeout=3000)
+        joined.drop()
+        if asked == "after":
+            joined.session.query(wire.Query(q="why?", ref="q1", timeout=3000), joined.now)
+        joined.after(2.9)
+        assert joined.said(ev.Lost) == []
+        joined.after(0.2)
+        (lost,) = joined.said(ev.Lost)
+        assert lost.cause == ("dropped" if asked == "before" else "no reply")
+        assert lost.why.endswith("within its timeout of 3 s")
+        assert joined.session.live == 0
+        assert len(joined.session._socket.timers) <= 1  # the next try of a connection
+
+    def test_a_server_that_is_there_may_have_its_word_a_little_later(self, joined: Bench) -> None:
+        joined.accept("q1", timeout=3000)
+        joined.accept("q2", timeout=3000)
+        joined.after(3 + SETTINGS.late - 0.1)
+        joined.push("1", "result", {"ref": "q1", "status": "timeout", "data": None, "latency_ms": 3000})
+        joined.said()
+        joined.after(0.2)
+        assert [(lost.ref, lost.cause) for lost in joined.said(ev.Lost)] == [("q2", "dropped")]
+
+    def test_a_drop_after_the_timeout_ends_the_wait_at_once(self, joined: Bench) -> None:
+        joined.accept("q1", timeout=3000)
+        joined.after(3.1)
+        assert joined.said(ev.Lost) == []
+        joined.drop()
+        assert [lost.ref for lost in joined.said(ev.Lost)] == ["q1"]
+
+    def test_a_timeout_that_ended_a_query_leaves_nothing_behind(self, joined: Bench) -> None:
+        joined.accept("q1", timeout=3000)
+        before = len(joined.session._socket.timers)
+        joined.push("1", "result", {"ref": "q1", "status": "success", "data": 1, "latency_ms": 1})
+        assert len(joined.session._socket.timers) == before - 1
 
     def test_a_query_that_was_sent_but_not_answered_may_still_turn_out_accepted(self, joined: Bench) -> None:
         joined.ask("q1")

@@ -47,10 +47,6 @@ class TestJoin:
     def test_any_printable_name_will_do(self, agent: str) -> None:
         assert Node().peer().join(f"cortex:{agent}") == {"agent_id": agent}
 
-    def test_the_monitor_is_no_agent(self) -> None:
-        reply = Node().peer().ask("cortex:monitor", "phx_join")
-        assert reply == ("error", {"reason": "reserved topic: cortex:monitor", "field": "topic"})
-
     @pytest.mark.parametrize("topic", ["cortex:a", "cortex:presence"])
     @pytest.mark.parametrize(
         ("payload", "reason"),

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from synapse.cortex import Cortex
 from synapse.policies import Fixed, Policies
-from tests.support.node import Node
+from tests.support.clock import VirtualClock
+from tests.support.node import EPOCH, Node
 from tests.support.peer import Peer
+from tests.support.runner import ScriptedRunner
 
 KEEP = ("status", "load")
 
@@ -112,3 +115,13 @@ class TestFromTheServer:
         node.agent("a")
         with pytest.raises(ValueError, match="load_pct"):
             node.cortex.presence.track_load("a", load_pct)
+
+
+def test_a_node_that_was_restarted_gives_no_phx_ref_again() -> None:
+    """A client that outlives the restart would go on showing the old meta."""
+    given = []
+    for started in (100.0, 107.0):
+        clock = VirtualClock(started)
+        presence = Cortex(clock, ScriptedRunner(clock), epoch=EPOCH).endpoint.presence
+        given += [presence.track("topic", "key", {}, object())["phx_ref"] for _ in range(3)]
+    assert len(set(given)) == 6

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from synapse.channels import Message
-from synapse.cortex import ReplayBuffer
+from synapse.cortex import ReplayBuffer, ReplayRoom
+from synapse.cortex.replay import OVERHEAD
 from synapse.protocol import V2_SERIALIZER
 from tests.support.node import AgentPeer, Node
 
@@ -92,6 +93,123 @@ class TestReplayBuffer:
             got = {s for r, s in sent(missed.messages) if r == ref and s}
             gone = unseen - got
             assert not gone or ref in missed.unknown or missed.gaps[ref] == max(gone) + 1
+            if ref in missed.unknown and ref in thoughts and (thoughts[ref] or ref in ended):
+                assert not missed.kept, "what ran would be taken for what never arrived, and run again"
+
+    def test_an_ending_that_was_dropped_too_early_is_not_taken_for_a_query_that_never_arrived(self) -> None:
+        buffer = ReplayBuffer("cortex:a", grace=30, messages=2)
+        for number, ref in enumerate("abc"):
+            buffer.ending(ref, message(ref, 0), now=number)
+        missed = buffer.missed({"a": 0}, 10)
+        assert (missed.unknown, missed.kept) == (["a"], False)
+        assert buffer.missed({"a": 0}, 30).kept, "by now it would be forgotten in any case"
+
+
+class Story:
+    """Some streams in one room, and what was said in them."""
+
+    def __init__(self, size: float) -> None:
+        self.room = ReplayRoom(size)
+        self.streams = {name: ReplayBuffer(f"cortex:{name}", 30, self.room, messages=9) for name in "abc"}
+        self.said: dict[str, dict[str, int]] = {name: {} for name in "abc"}  # thoughts by ref
+        self.ended: dict[str, set[str]] = {name: set() for name in "abc"}
+
+    def think(self, name: str, ref: str, padding: int = 0) -> None:
+        if ref not in self.ended[name]:
+            seq = self.said[name][ref] = self.said[name].get(ref, 0) + 1
+            payload = {"ref": ref, "seq": seq, "padding": "x" * padding}
+            self.streams[name].thought(ref, seq, Message(f"cortex:{name}", "thought", payload))
+
+    def end(self, name: str, ref: str, now: float = 0) -> None:
+        if ref not in self.ended[name]:
+            self.said[name].setdefault(ref, 0)
+            self.ended[name].add(ref)
+            self.streams[name].ending(ref, message(ref, 0), now)
+
+    def kept(self, name: str) -> list[tuple[str, int]]:
+        """All that a stream still has."""
+        return sent(self.streams[name].missed(dict.fromkeys(self.said[name], 0), 0).messages)
+
+    def check(self, name: str) -> None:
+        """What is gone of a stream is told."""
+        missed = self.streams[name].missed(dict.fromkeys(self.said[name], 0), 0)
+        here = sent(missed.messages)
+        for ref, count in self.said[name].items():
+            seqs = [seq for one, seq in here if one == ref and seq]
+            first = count - len(seqs) + 1
+            assert seqs == [*range(first, count + 1)]
+            if ref in missed.unknown:
+                assert (seqs, missed.kept) == ([], False)
+            else:
+                assert missed.gaps.get(ref, 1) == first
+                assert ((ref, 0) in here) == (ref in self.ended[name])
+
+
+COST = OVERHEAD + len(message("q", 1).data) + len(',"padding":""')
+
+
+class TestReplayRoom:
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from("abc"), st.sampled_from("qr"), st.sampled_from(["think", "end", "forget", "begin"])
+            ),
+            max_size=80,
+        ),
+        st.integers(0, 12),
+        st.integers(0, 300),
+    )
+    def test_all_streams_stay_within_it_and_say_what_they_gave_up(
+        self, steps: list[tuple[str, str, str]], messages: int, padding: int
+    ) -> None:
+        story = Story(messages * COST)
+        for name, ref, step in steps:
+            match step:
+                case "think":
+                    story.think(name, ref, padding)
+                case "end":
+                    story.end(name, ref)
+                case "forget":
+                    story.streams[name].forget()
+                    story.streams[name] = ReplayBuffer(f"cortex:{name}", 30, story.room, messages=9)
+                    story.said[name].clear()
+                    story.ended[name].clear()
+                case _ if ref in story.ended[name] or ref not in story.said[name]:
+                    story.streams[name].begin(ref)
+                    story.said[name][ref] = 0
+                    story.ended[name].discard(ref)
+            assert story.room.bytes <= story.room.size
+            held = story.streams.values()
+            assert story.room.bytes == sum(stream.bytes + OVERHEAD * len(stream) for stream in held)
+        for name in "abc":
+            story.check(name)
+            story.streams[name].forget()
+        assert story.room.bytes == 0
+
+    def test_who_has_held_messages_longest_gives_up_its_oldest_first(self) -> None:
+        story = Story(4 * COST)
+        for name in "aabb":
+            story.think(name, "q")
+        story.think("c", "q")
+        assert [story.kept(name) for name in "abc"] == [[("q", 2)], [("q", 1), ("q", 2)], [("q", 1)]]
+        story.think("c", "q")
+        story.think("c", "q")
+        assert [story.kept(name) for name in "abc"] == [[], [("q", 2)], [("q", 1), ("q", 2), ("q", 3)]]
+        story.think("a", "q")  # it holds something anew, and is the youngest now
+        assert [story.kept(name) for name in "abc"] == [[("q", 3)], [], [("q", 1), ("q", 2), ("q", 3)]]
+
+    def test_within_it_nobody_loses_anything(self) -> None:
+        story = Story(6 * COST)
+        for name in "abcabc":
+            story.think(name, "q")
+        assert [story.kept(name) for name in "abc"] == [[("q", 1), ("q", 2)]] * 3
+
+    def test_it_finds_the_oldest_among_very_many(self) -> None:
+        room = ReplayRoom(100 * COST)
+        streams = [ReplayBuffer("cortex:a", 30, room) for _ in range(20_000)]
+        for stream in streams:
+            stream.thought("q", 1, Message("cortex:a", "thought", {"ref": "q", "seq": 1, "padding": ""}))
+        assert [len(stream) for stream in streams] == [0] * 19_900 + [1] * 100
 
 
 def resume(node: Node, seen: dict[str, int]) -> tuple[AgentPeer, Any]:
@@ -171,6 +289,22 @@ class TestAnAgentThatResumes:
         node.settle(4)
         back, _ = resume(node, {"q": 0})
         assert back.heard()[0] == ("interrupted", {"ref": "q", "reason": "agent_gone"})
+
+    def test_what_others_have_pushed_out_is_a_gap_in_its_reply(self) -> None:
+        node = Node(resume_bytes=1_000)
+        agent, _ = resume(node, {})
+        agent.query("q", timeout=60_000)
+        agent.disconnect()
+        node.runner.think("q", {})
+        other = node.peer()
+        other.join("cortex:b", {"resume": {}})
+        AgentPeer(other, "b").query("p", timeout=60_000)
+        for _ in range(3):
+            node.runner.think("p", {})
+        back, answer = resume(node, {"q": 0})
+        assert answer == {"kept": True, "unknown": [], "gaps": {"q": 2}}
+        node.runner.think("q", {})
+        assert stream(back) == [2]
 
     def test_a_server_that_kept_the_stream_says_so(self) -> None:
         node = Node()

@@ -67,7 +67,6 @@ class Stage:
         self.registry = HandlerRegistry(handlers)
         self.runner = HandlerRunner(self.registry, **options)
         self.scheduler = Scheduler(asyncio.get_running_loop(), self.runner, self)
-        self.runner.bind(self.scheduler)
         self._asked: dict[Job, Asked] = {}
         self._notices: set[asyncio.Task[None]] = set()
 

@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from synapse.cortex.job import Job
 from synapse.handlers import HandlerError, HandlerRegistry, HandlerRunner, Query, Think, thinking
 
 
@@ -351,7 +350,6 @@ async def main():
     begun = asyncio.Event()
     runner = HandlerRunner(HandlerRegistry({"x": answer}), grace=0.01)
     scheduler = Scheduler(asyncio.get_running_loop(), runner, Outlet())
-    runner.bind(scheduler)
     job = Job("ada", "1", handler="x", body={"q": ""})
     scheduler.submit(job)
     await begun.wait()
@@ -417,14 +415,6 @@ def test_closing_does_not_wait_forever_for_a_handler_that_will_not_stop(
     with caplog.at_level(logging.WARNING):
         asyncio.run(main())
     assert "query ada/q0: its handler swallows its cancellation" in caplog.text
-
-
-def test_a_runner_that_was_not_bound_says_so() -> None:
-    async def main() -> None:
-        with pytest.raises(RuntimeError, match="bind"):
-            HandlerRunner(HandlerRegistry({})).start(Job("ada", "1"))
-
-    asyncio.run(main())
 
 
 def test_the_repr_shows_how_busy_it_is() -> None:

@@ -160,7 +160,7 @@ class TestAWorkerThatGoes:
         shop.settle(1)
         assert worker.stopped() == [(job, "agent_gone")]
         worker.peer.disconnect()
-        assert shop.cortex.scheduler.running == 0
+        assert shop.cortex.schedulers.running == 0
         assert repr(shop.pool) == "<WorkerPool 0 workers, 0 queries>"
 
 

@@ -80,7 +80,7 @@ def test_each_query_ends_once_and_nothing_is_left(steps: list[tuple[str, int]], 
     for step in steps:
         play.act(*step)
     play.act("wait", 12)  # longer than any query may take
-    scheduler = play.shop.cortex.scheduler
+    scheduler = play.shop.cortex.schedulers
     assert play.endings == Counter({f"q{number}": 1 for number in range(1, play.asked + 1)})
     assert (scheduler.running, scheduler.waiting, len(play.shop.cortex.interrupts)) == (0, 0, 0)
     assert all(play.shop.pool.waiting(name) == 0 for name in NAMES)

@@ -49,6 +49,20 @@ def test_the_quickstart_runs_on_the_server_that_started_its_kernel(server: LiveS
     assert agents(server) == []
 
 
+def test_the_policies_are_put_on_that_server_and_the_old_ones_back(server: LiveServer) -> None:
+    notebook = nbformat.read(ROOT / "notebooks" / "02_policies.ipynb", as_version=4)
+    before = server.get("/api/policies")
+    with kernel_of(server, "02_policies.ipynb") as kernel:
+        for cell in notebook.cells:
+            if cell.cell_type != "code":
+                continue
+            outputs = kernel.run(cell.source)
+            assert "error" not in {output["output_type"] for output in outputs}, (cell.id, outputs)
+            assert "embedded" not in str(outputs), cell.id
+            assert server.get("/api/policies") == before, cell.id
+    assert agents(server) == []
+
+
 def test_a_kernel_finds_its_server_by_the_parent_process_too(server: LiveServer) -> None:
     """Without the variables, as in a kernel that got a clean environment, the parent's runtime file says where."""
     with kernel_of(server, "another.ipynb") as kernel:

@@ -46,14 +46,19 @@ def end(state: Any, rtt: float, dropped: bool = False, times: int = 1) -> int:
 @given(
     policy=st.sampled_from(POLICIES),
     script=st.lists(st.none() | st.tuples(st.floats(0, 10), st.booleans()), max_size=200),
+    gaps=st.lists(st.floats(-1, 3), min_size=1, max_size=5),
 )
-def test_a_limit_stays_in_its_range_and_lets_someone_run_whatever_happens(policy: Any, script: list[Any]) -> None:
-    state = policy.start(0.0)
-    for step in script:
+def test_a_limit_stays_in_its_range_and_lets_someone_run_whatever_happens(
+    policy: Any, script: list[Any], gaps: list[float]
+) -> None:
+    """Also where time stands still or goes back."""
+    state, now = policy.start(0.0), 0.0
+    for turn, step in enumerate(script):
+        now += gaps[turn % len(gaps)]
         if step is None:
-            state.on_start(0.0)
+            state.on_start(now)
         else:
-            state.on_finish(0.0, *step)
+            state.on_finish(now, *step)
         assert max(1, getattr(policy, "least", 1)) <= state.limit <= getattr(policy, "most", 7)
         assert isinstance(state.limit, int)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from hypothesis import given
@@ -52,6 +53,17 @@ def test_they_may_come_so_fast_and_are_told_when_to_come_again() -> None:
     assert [bool(state.admit(0.0)) for _ in range(3)] == [True, True, False]
     assert state.admit(0.0) == Rejected(0.1, "connections.accept_rate")
     assert state.admit(0.1)
+
+
+@given(times=st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0]) | st.floats(0, 2), max_size=60))
+def test_time_that_goes_back_lets_no_more_of_them_in_and_a_refusal_is_honest(times: list[float]) -> None:
+    state, came = Connections(accept_rate=2, accept_burst=3).start(0.0), 0
+    for now in times:
+        verdict = state.admit(now)
+        came += bool(verdict)
+        if not verdict:
+            assert copy.deepcopy(state).admit(now + (verdict.retry_after or 0))
+    assert came <= 3 + 2 * max(times, default=0.0)
 
 
 def test_who_is_refused_for_want_of_a_place_uses_up_no_rate() -> None:

@@ -155,6 +155,14 @@ class TestCircuitBreaker:
         state.on_failure(0.0)
         assert state.state(0.0) == "open"
 
+    def test_it_opens_when_exactly_the_share_has_failed(self) -> None:
+        state = self.POLICY.start(0.0)
+        for outcome in (state.on_success, state.on_failure, state.on_success):
+            outcome(0.0)
+        assert state.state(0.0) == "closed"
+        state.on_failure(0.0)
+        assert state.state(0.0) == "open"
+
     def test_open_it_refuses_all_and_says_until_when(self) -> None:
         state = self.opened()
         assert state.admit(2.0) == Rejected(3.0, "circuit-breaker")
@@ -213,7 +221,7 @@ class TestCircuitBreaker:
     def test_another_is_open_as_long_as_it_would_have_been(self) -> None:
         assert self.POLICY.start(1.0, self.opened()).admit(2.0).retry_after == pytest.approx(3.0)
 
-    @given(script=st.lists(st.tuples(st.floats(0, 3), st.sampled_from(["ask", "good", "bad"])), max_size=100))
+    @given(script=st.lists(st.tuples(st.floats(-3, 3), st.sampled_from(["ask", "good", "bad"])), max_size=100))
     def test_an_open_one_always_tells_when_it_will_answer_otherwise(self, script: list[tuple[float, str]]) -> None:
         state, now = self.POLICY.start(0.0), 0.0
         for gap, what in script:

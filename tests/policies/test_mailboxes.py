@@ -35,16 +35,19 @@ def put(box: Any, *messages: bytes, **how: Any) -> list[bytes]:
         st.integers(0, 25) | st.tuples(st.integers(0, 12), st.sampled_from([None, "a", "b", "c"]), st.booleans()),
         max_size=80,
     ),
+    gap=st.sampled_from([1, 0, -1]),
 )
-def test_each_message_is_read_dropped_or_still_waiting_and_the_bounds_hold(policy: Any, script: list[Any]) -> None:
-    """Numbers drain; tuples put: size, stream, whether it must be kept."""
+def test_each_message_is_read_dropped_or_still_waiting_and_the_bounds_hold(
+    policy: Any, script: list[Any], gap: int
+) -> None:
+    """Numbers drain; tuples put: size, stream, whether it must be kept. Time may stand still, or go back."""
     box, now = policy.start(0.0), 0.0
     taken_in: list[bytes] = []
     read: list[bytes] = []
     dropped: list[bytes] = []
     kept: list[bytes] = []
     for number, step in enumerate(script):
-        now += 1
+        now += gap
         if isinstance(step, int):
             got = box.drain(step)
             assert got or not len(box)

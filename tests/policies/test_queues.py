@@ -89,6 +89,10 @@ class Conservation(RuleBasedStateMachine):
     def time_passes(self, gap: float) -> None:
         self.now += gap
 
+    @rule(gap=st.floats(0, 0.4))
+    def time_goes_back(self, gap: float) -> None:
+        self.now -= gap
+
     @rule(service=st.floats(0, 0.3))
     def observe(self, service: float) -> None:
         self.queue.observe(service)

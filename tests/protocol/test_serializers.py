@@ -300,3 +300,26 @@ class TestVersions:
     )
     def test_other_versions_are_refused(self, vsn: str) -> None:
         assert serializer_for(vsn) is None
+
+
+class TestHead:
+    @BOTH
+    @given(payload=json_values)
+    def test_it_is_the_frame_without_its_payload(self, serializer: Serializer, payload: Any) -> None:
+        encoded = serializer.encode_request(Frame("1", "2", "t", "e", payload))
+        assert serializer.head(encoded.data, encoded.binary) == Frame("1", "2", "t", "e", None)
+
+    @BOTH
+    def test_what_is_too_long_for_a_name_is_left_out(self, serializer: Serializer) -> None:
+        encoded = serializer.encode_request(Frame(None, "2" * 2000, "t", "e", {}))
+        assert serializer.head(encoded.data, False) == Frame(None, None, "t", "e", None)
+
+    @BOTH
+    @pytest.mark.parametrize("data", [b"", b"{", b"[1]", b"\xff", b"7"])
+    def test_what_is_no_frame_is_said_to_be_none(self, serializer: Serializer, data: bytes) -> None:
+        with pytest.raises(MalformedFrame):
+            serializer.head(data, False)
+
+    def test_binary_frames_have_one(self) -> None:
+        encoded = V2.encode_request(Frame("1", "2", "t", "e", b"x" * 5000))
+        assert astuple(V2.head(encoded.data, True))[:4] == ("1", "2", "t", "e")

@@ -6,6 +6,7 @@ The rows are those of a table that was measured on a real Jupyter Server; see do
 from __future__ import annotations
 
 import http.cookiejar
+import re
 import socket
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.exceptions import InvalidStatus
 
+import synapse
 from tests.support.phx import Phx
 from tests.support.server import LiveServer, live_server
 
@@ -70,6 +72,20 @@ class TestStrangers:
     def test_a_wrong_token_in_the_header_and_a_wrong_key_are_refused_at_the_join(self, server: LiveServer) -> None:
         reply = join(server, {"api_key": "wrong"}, {"Authorization": "token wrong"})
         assert reply["response"] == {"reason": "unauthorized"}
+
+    def test_a_wrong_token_in_the_header_and_no_key_hear_that_it_was_the_token(self, server: LiveServer) -> None:
+        for scheme in ("token", "Bearer"):
+            reply = join(server, {}, {"Authorization": f"{scheme} wrong"})
+            assert reply["response"] == {"reason": "token not accepted"}
+
+    def test_so_does_who_gave_it_to_the_python_client_in_an_address(self, server: LiveServer) -> None:
+        address = server.url.replace("ws", "http", 1).removesuffix("cortex/websocket")
+        with pytest.raises(synapse.JoinError, match="token not accepted. It may be wrong or expired") as refusal:
+            synapse.connect(f"{address}?token=wrong")
+        assert refusal.value.reason == "token not accepted"
+
+    def test_a_wrong_token_and_a_right_key_open(self, server: LiveServer) -> None:
+        assert join(server, {"api_key": "test-key"}, {"Authorization": "token wrong"})["status"] == "ok"
 
     def test_a_wrong_token_in_the_address_is_refused_at_the_upgrade(self, server: LiveServer) -> None:
         """As Phoenix refuses a socket whose connect callback does."""
@@ -126,7 +142,10 @@ class TestWithoutAnyKey:
     def test_a_refused_join_leaves_a_line_in_the_log(self, closed: LiveServer) -> None:
         join(closed, {"api_key": "a-secret-guess"})
         log = closed.log.read_text()
-        assert "join refused" in log
+        line = (
+            r"^\S*\[W \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} synapse\.audit\]\S* join refused: topic='cortex:auth-\d+'"
+        )
+        assert re.search(line, log, re.MULTILINE), "with its time and its level"
         assert "a-secret-guess" not in log
 
     def test_our_endpoints_raise_no_warning_of_unauthenticated_access(self, closed: LiveServer) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.lean import LEAN, eventually
+from tests.support.rest import metrics
 from tests.support.server import LiveServer, live_server
 from tests.support.wire import Wire
 
@@ -25,6 +26,11 @@ def stalled(tmp_path: Path, mailbox: dict[str, Any]) -> Iterator[tuple[LiveServe
         assert wire.ask("cortex:a", "phx_join", {"api_key": "test-key"})["status"] == "ok"
         wire.send([None, "q", "cortex:a", "query", {"q": f"thoughts={THOUGHTS}", "ref": "q", "timeout": 600_000}])
         yield server, wire
+
+
+def dropped(server: LiveServer, kind: str) -> float:
+    """How many messages a mailbox policy has dropped."""
+    return metrics(server)[f"synapse_mailbox_dropped_messages_total{{policy={kind}}}"]
 
 
 def unfinished(server: LiveServer) -> int:
@@ -47,8 +53,12 @@ class TestTheReaderLosesWhatThePolicySays:
     def test_dropping(self, tmp_path: Path, kind: str, lost: str) -> None:
         with stalled(tmp_path, {"kind": kind, "messages": 500, "size": 10_000_000}) as (server, wire):
             eventually(lambda: unfinished(server) == 0, "the query's end, unread", 60)
+            counted, waiting = dropped(server, kind), metrics(server)["synapse_mailbox_depth"]
             steps, result = read_all(wire)
+            assert metrics(server)["synapse_mailbox_depth"] == 0
         assert result["status"] == "success"
+        assert len(steps) + counted == THOUGHTS, "each is either delivered or counted as dropped"
+        assert 490 <= waiting <= 501, "the mailbox was full"
         assert steps == sorted(set(steps)), "what came is in order, each once"
         missing = sorted(set(range(1, THOUGHTS + 1)) - set(steps))
         assert missing == [*range(missing[0], missing[-1] + 1)], "one gap"
@@ -61,7 +71,9 @@ class TestTheReaderLosesWhatThePolicySays:
     def test_coalesce_keeps_the_latest(self, tmp_path: Path) -> None:
         with stalled(tmp_path, {"kind": "coalesce"}) as (server, wire):
             eventually(lambda: unfinished(server) == 0, "the query's end, unread", 60)
+            counted = dropped(server, "coalesce")
             steps, _ = read_all(wire)
+        assert len(steps) + counted == THOUGHTS
         assert steps[-1] == THOUGHTS
         assert steps[:-1] == [*range(1, len(steps))], "all before it stalled, then the latest only"
 
@@ -69,7 +81,13 @@ class TestTheReaderLosesWhatThePolicySays:
         with stalled(tmp_path, {"kind": "disconnect", "messages": 500, "size": 10_000_000}) as (server, wire):
             eventually(lambda: server.get("/api/health")["connections"] == 0, "the cut", 60)
             assert "cut off" in server.log.read_text()
-            wire.reset()
+            assert dropped(server, "disconnect") == 500, "all that waited for it"
+            steps = []
+            while (message := wire.receive()) is not None:
+                frame = json.loads(message.data)
+                if frame[3] == "thought":
+                    steps.append(int(frame[4]["thought"]["content"].removeprefix("step ")))
+        assert steps == [*range(1, len(steps) + 1)], "what had left before came, without a hole"
 
 
 class TestCredit:
@@ -78,6 +96,7 @@ class TestCredit:
             thoughts = _settled(server)
             assert thoughts < THOUGHTS, "the handler is held"
             steps, result = read_all(wire)
+            assert not [name for name in metrics(server) if "mailbox_dropped_messages" in name]
         assert steps == [*range(1, THOUGHTS + 1)]
         assert result["status"] == "success"
 

@@ -34,4 +34,4 @@ def test_an_idle_connection_costs_little(tmp_path: Path, compressed: bool) -> No
         before = process.memory_info().rss
         connect(server, stack, compressed, 50, CONNECTIONS)
         each = (process.memory_info().rss - before) / CONNECTIONS
-    assert each < 40 * KiB
+    assert each < 24 * KiB

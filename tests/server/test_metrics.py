@@ -16,14 +16,15 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from synapse.cortex import OpenDoor
-from synapse.policies import Fifo, Fixed, Policies
+from synapse.cortex import HandlerAccess, OpenDoor
+from synapse.policies import Connections, DropNewest, DropOldest, Fifo, Fixed, HandlerPolicies, Policies
 from synapse.server.metrics import LAG_EVERY, NEARLY_FULL, OVERLOAD_MEMORY, Metrics
 from synapse.server.service import Service
 from synapse.telemetry import Dropped
 from tests.support.lean import LEAN
 from tests.support.node import Node
 from tests.support.phx import Phx
+from tests.support.rest import put
 from tests.support.server import LiveServer, live_server
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -59,13 +60,6 @@ def samples(text: str) -> Samples:
             labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
             found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
     return found
-
-
-def put(server: LiveServer, **parts: Any) -> None:
-    """Replace some of the rules."""
-    request = urllib.request.Request(f"{server.http}/api/policies", data=json.dumps(parts).encode(), method="PUT")
-    request.add_header("Authorization", f"token {server.token}")
-    urllib.request.urlopen(request, timeout=10).close()
 
 
 def ask(phx: Phx, ref: str, q: str = "thoughts=1", **more: Any) -> str:
@@ -105,7 +99,7 @@ def test_queries_are_counted_by_how_they_ended(server: LiveServer) -> None:
     assert ended == {"success": 2, "error": 1, "timeout": 1}
     assert found["synapse_queries_total{status=interrupted}"] == 1
     assert found["synapse_queries_total{status=rejected}"] == 0
-    assert found["synapse_queue_wait_seconds_count"] == 5
+    assert found["synapse_queue_wait_seconds_count{handler=*}"] == 5
     assert found["synapse_result_latency_seconds_count"] == 4, "an interrupt is no result"
     assert found["synapse_first_thought_latency_seconds_count"] == 2, "three had no thought"
 
@@ -119,7 +113,11 @@ def test_the_gauges_show_how_it_is_now(server: LiveServer) -> None:
             assert ask(phx, ref, LONG) == "ok"
         found = samples(scrape(server))
     assert (found["synapse_connections"], found["synapse_agents"]) == (3, 1)
-    assert (found["synapse_queries_running"], found["synapse_queue_depth"]) == (1, 2)
+    assert [found[f"synapse_{name}{{handler=*}}"] for name in ("queries_running", "queries_limit", "queue_depth")] == [
+        1,
+        1,
+        2,
+    ]
     assert found["synapse_uptime_seconds"] > 0
 
 
@@ -134,10 +132,10 @@ def test_rejections_are_counted_by_reason_and_policy(server: LiveServer) -> None
         put(server, rate_limit={"kind": "unlimited"}, concurrency=ONE_SLOT, queue={"kind": "fifo", "bound": 0})
         assert [ask(phx, "runs", LONG), ask(phx, "has no room")] == ["ok", "error"]
         later = samples(scrape(server))
-    assert found["synapse_rejections_total{policy=token-bucket,reason=rate_limited}"] == 2
+    assert found["synapse_rejections_total{handler=*,policy=token-bucket,reason=rate_limited}"] == 2
     assert found["synapse_queries_total{status=rejected}"] == 2
-    assert later["synapse_rejections_total{policy=fifo,reason=overloaded}"] == 1
-    assert later["synapse_rejections_total{policy=token-bucket,reason=rate_limited}"] == 2
+    assert later["synapse_rejections_total{handler=*,policy=fifo,reason=overloaded}"] == 1
+    assert later["synapse_rejections_total{handler=*,policy=token-bucket,reason=rate_limited}"] == 2
 
 
 def test_histograms_are_whole(server: LiveServer) -> None:
@@ -148,6 +146,7 @@ def test_histograms_are_whole(server: LiveServer) -> None:
     families = [one for one in text_string_to_metric_families(scrape(server)) if one.type == "histogram"]
     assert len(families) == 4
     for family in families:
+        assert len({one.labels.get("handler") for one in family.samples}) == 1
         buckets = [(float(one.labels["le"]), one.value) for one in family.samples if one.name.endswith("_bucket")]
         (count,) = [one.value for one in family.samples if one.name.endswith("_count")]
         (total,) = [one.value for one in family.samples if one.name.endswith("_sum")]
@@ -263,6 +262,26 @@ def test_health_says_draining_before_all_else() -> None:
     assert metrics.health == "draining"
 
 
+def test_a_handler_with_rules_of_its_own_is_told_apart() -> None:
+    own = HandlerPolicies(concurrency=Fixed(1), queue=Fifo(bound=1))
+    node = Node(policies=Policies(handlers={"kernel": own}), handlers=HandlerAccess({"*": ["echo", "kernel"]}))
+    metrics, value = read(node)
+    agent = node.agent("a")
+    agent.query("e1")
+    for ref in ("runs", "waits"):
+        agent.query(ref, handler="kernel")
+    assert metrics.health == "overloaded", "one full queue is enough"
+    agent.refused("no room", handler="kernel")
+    assert [value(f"synapse_queries_running{{handler={name}}}") for name in ("*", "kernel")] == [1, 1]
+    assert [value(f"synapse_queries_limit{{handler={name}}}") for name in ("*", "kernel")] == [100, 1]
+    assert [value(f"synapse_queue_depth{{handler={name}}}") for name in ("*", "kernel")] == [0, 1]
+    assert value("synapse_rejections_total{handler=kernel,policy=fifo,reason=overloaded}") == 1
+    node.clock.advance(3)
+    node.runner.finish("runs")
+    assert value("synapse_queue_wait_seconds_sum{handler=kernel}") == 3
+    assert value("synapse_queue_wait_seconds_count{handler=*}") == 1
+
+
 def test_what_slow_readers_lose_is_counted_by_policy() -> None:
     node = Node()
     _, value = read(node)
@@ -270,6 +289,37 @@ def test_what_slow_readers_lose_is_counted_by_policy() -> None:
         node.cortex.bus.emit(Dropped(0.0, "local", 1, messages, size, "drop-oldest"))
     assert value("synapse_mailbox_dropped_messages_total{policy=drop-oldest}") == 3
     assert value("synapse_mailbox_dropped_bytes_total{policy=drop-oldest}") == 350
+
+
+def test_what_was_lost_is_charged_to_the_policy_that_dropped_it_also_after_a_replacement() -> None:
+    node = Node(policies=Policies(mailbox=DropOldest(messages=1)))
+    _, value = read(node)
+    agent = node.agent("a")
+    agent.query("q")
+    node.cortex.replace(Policies(mailbox=DropNewest(messages=1)))
+    agent.peer.transport.writable = False
+    for number in range(4):
+        node.runner.think("q", number)
+        node.settle()
+    dropped = value("synapse_mailbox_dropped_messages_total{policy=drop-oldest}")
+    assert dropped == 3
+    assert [value(f"synapse_mailbox{name}") for name in ("es", "_depth")] == [1, 1]
+    assert value("synapse_mailbox_bytes") > 0
+    agent.peer.transport.writable = True
+    agent.peer.socket.flush()
+    assert [value(f"synapse_mailbox{name}") for name in ("es", "_depth", "_bytes")] == [0, 0, 0]
+
+
+def test_refusals_that_are_no_queries_are_counted_by_what_was_refused() -> None:
+    node = Node(policies=Policies(connections=Connections(per_agent=1)), max_message=1000)
+    _, value = read(node)
+    agent = node.agent("a")
+    agent.refused("large", q="x" * 1000)
+    node.peer().ask("cortex:a", "phx_join")
+    join = "{policy=connections.per_agent,reason=too_many_connections,what=join}"
+    message = "{policy=max_message_bytes,reason=payload_too_large,what=message}"
+    assert [value(f"synapse_refusals_total{labels}") for labels in (join, message)] == [1, 1]
+    assert value("synapse_queries_total{status=rejected}") == 0
 
 
 def test_latencies_fall_into_their_buckets() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import synapse
+from synapse.policies import TokenBucket
 from tests.support.server import LiveServer
 
 KEY = "test-key"
@@ -53,3 +54,26 @@ def test_jupyters_token_opens_the_kernel(server: LiveServer) -> None:
         query = agent.query("print('hello'); 6 * 7", handler="kernel")
         assert next((thought.type, thought.content) for thought in query) == ("stdout", "hello\n")
         assert query.result.data["result"] == "42"
+
+
+def test_who_runs_the_server_replaces_its_rules_while_others_use_it(server: LiveServer) -> None:
+    with (
+        synapse.connect(server.url, token=server.token, agent="operator") as operator,
+        synapse.connect(server.url, api_key=KEY, agent="ada") as ada,
+    ):
+        before = operator.server.policies
+        try:
+            bucket = TokenBucket(rate=0.01, burst=1)
+            assert operator.server.apply(rate_limit=bucket).rate_limit == bucket
+            assert ada.ask("thoughts=0").ok
+            with pytest.raises(synapse.QueryRefused, match="rate_limited"):
+                ada.ask("thoughts=0")
+        finally:
+            operator.server.apply(before)
+        assert ada.ask("thoughts=0").ok
+
+
+def test_a_key_does_not_open_the_rules(server: LiveServer) -> None:
+    with synapse.connect(server.url, api_key=KEY, agent="ada") as ada, pytest.raises(synapse.ServerError) as error:
+        ada.server.apply(rate_limit={"kind": "unlimited"})
+    assert error.value.status == 403

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.request
 from base64 import urlsafe_b64encode
@@ -118,6 +119,12 @@ class TestIssuing:
         assert refusal.value.code == 400
         assert named in json.load(refusal.value)["message"]
         refusal.value.close()
+
+
+def test_it_lasts_for_a_day_unless_told_otherwise(server: LiveServer) -> None:
+    before = time.time()
+    answer = call(server, "POST", "/api/tokens", {"agent": "lab-*"})
+    assert before + 86_400 <= answer["expires_at"] <= time.time() + 86_400
 
 
 class TestDisconnecting:

@@ -122,6 +122,17 @@ class TestMessages:
         wire.raw(frame(TEXT, sized(LIMIT)[:1000], fin=False) + frame(CONT, sized(LIMIT)[1000:]))
         assert wire.read() == ANSWER
 
+    def test_a_larger_one_is_answered_with_an_error_and_the_connection_lives(self, wire: Wire) -> None:
+        wire.join("large")
+        answer = wire.ask("cortex:large", "query", {"q": "x" * LIMIT, "ref": "q"})
+        size = answer["response"].pop("size")
+        assert size > LIMIT
+        refusal = {"reason": "payload_too_large", "policy": "max_message_bytes", "limit": LIMIT}
+        assert answer == {"status": "error", "response": refusal}
+        wire.raw(frame(TEXT, sized(4 * LIMIT)[:1000], fin=False) + frame(CONT, sized(4 * LIMIT)[1000:]))
+        assert wire.read()[4]["response"]["reason"] == "payload_too_large"
+        assert wire.alive()
+
 
 class TestHaste:
     """Frames that come in one piece with the handshake."""
@@ -272,12 +283,14 @@ class TestViolations:
                 1007,
                 id="not UTF-8 over fragments",
             ),
-            pytest.param(frame(TEXT, sized(LIMIT + 1)), 1009, id="a frame over the limit"),
+            pytest.param(frame(TEXT, sized(4 * LIMIT + 1)), 1009, id="a frame over four times the limit"),
             pytest.param(frame(TEXT, bytes(50 * LIMIT)), 1009, id="a frame far over it, still being sent"),
-            pytest.param(frame(TEXT, bytes(100_000))[:14], 1009, id="a frame that only says that it is"),
+            pytest.param(frame(TEXT, bytes(5 * LIMIT))[:14], 1009, id="a frame that only says that it is"),
             pytest.param(b"\x81\xff\xff" + bytes(11), 1009, id="a frame of 2**63 bytes and more"),
             pytest.param(
-                frame(TEXT, bytes(40_000), fin=False) + frame(CONT, bytes(40_000)), 1009, id="fragments over the limit"
+                frame(TEXT, bytes(2 * LIMIT), fin=False) + frame(CONT, bytes(2 * LIMIT + 1)),
+                1009,
+                id="fragments over it",
             ),
             pytest.param(frame(TEXT, b"{nope"), 1011, id="text that is not JSON"),
             pytest.param(frame(BINARY, b""), 1011, id="an empty binary message"),
@@ -373,6 +386,17 @@ class TestHandshake:
         assert answer.headers["Sec-WebSocket-Extensions"] is None
         answer.close()
         connection.close()
+
+
+class TestChannels:
+    def test_one_connection_joins_a_hundred_and_no_more(self, wire: Wire) -> None:
+        for number in range(100):
+            wire.join(f"wire-crowd-{number}")
+        over = wire.ask("cortex:wire-crowd-100", "phx_join", {"api_key": "test-key"})
+        assert over == {"status": "error", "response": {"reason": "too many channels joined"}}
+        assert wire.ask("cortex:wire-crowd-7", "phx_leave")["status"] == "ok"
+        wire.join("wire-crowd-100")
+        assert wire.ask("cortex:wire-crowd-99", "ping")["status"] == "ok"
 
 
 class TestLeaks:

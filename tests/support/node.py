@@ -34,7 +34,7 @@ class Node(Host):
         super().__init__()
         self.runner = runner(self.clock)
         self.cortex = Cortex(self.clock, self.runner, epoch=EPOCH, **options)
-        self.scheduler = self.runner.scheduler = self.cortex.scheduler
+        self.scheduler = self.cortex.schedulers.common
         self.events: list[Any] = []
         self.cortex.bus.listen(self.events.append)
 
@@ -65,11 +65,12 @@ class Node(Host):
             "timers": self.timers,
             "streams": len(cortex.absences.buffers),
             "jobs": len(self.runner.running),
-            "slots": cortex.scheduler.running,
-            "queue": cortex.scheduler.waiting,
+            "slots": cortex.schedulers.running,
+            "queue": cortex.schedulers.waiting,
             "interrupts": len(cortex.interrupts),
             "agents": cortex.connections.count(),
             "sockets": len(cortex.sockets),
+            "places": cortex.admission.held,
             "topics": len(cast("Sized", endpoint.pubsub)),
             "presences": len(cast("Sized", endpoint.presence)),
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from synapse.cortex import Job, Scheduler
+from synapse.cortex import Job
 from tests.support.clock import VirtualClock, VirtualTimer
 
 
@@ -14,8 +14,6 @@ class ScriptedRunner:
 
     Attributes
     ----------
-    scheduler : Scheduler
-        To whom it reports; set it before the first start.
     started, cancelled : list of Job
         What it was told, in order.
     running : list of Job
@@ -23,8 +21,6 @@ class ScriptedRunner:
     broken : bool
         Whether `start` and `cancel` raise.
     """
-
-    scheduler: Scheduler
 
     def __init__(self, clock: VirtualClock) -> None:
         self.clock = clock
@@ -51,12 +47,13 @@ class ScriptedRunner:
 
     def think(self, ref: str, thought: Any = "hm") -> bool:
         """Have a thought, as a handler would."""
-        return self.scheduler.think(self.job(ref), thought)
+        job = self.job(ref)
+        return job.scheduler.think(job, thought)
 
     def finish(self, ref: str, data: Any = None, status: str = "success", reason: str | None = None) -> bool:
         """Come to an end, as a handler would."""
         job = self.job(ref)
-        accepted = self.scheduler.finish(job, status, data, reason)
+        accepted = job.scheduler.finish(job, status, data, reason)
         if accepted:
             self.running.remove(job)
         return accepted
@@ -82,11 +79,11 @@ class EchoRunner(ScriptedRunner):
 
     def _step(self, job: Job, step: int, script: dict[str, int]) -> None:
         if step <= script.get("thoughts", 3):
-            self.scheduler.think(job, {"type": "reasoning", "content": f"step {step}"})
+            job.scheduler.think(job, {"type": "reasoning", "content": f"step {step}"})
             self._continue(job, step + 1, script)
             return
         self.running.remove(job)
         if script.get("fail") == 1:
-            self.scheduler.finish(job, "error", {"reason": "failed"}, "failed")
+            job.scheduler.finish(job, "error", {"reason": "failed"}, "failed")
         else:
-            self.scheduler.finish(job, "success", {"echo": job.body["q"]})
+            job.scheduler.finish(job, "success", {"echo": job.body["q"]})

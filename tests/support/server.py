@@ -68,12 +68,13 @@ def live_server(
     api_key: str = "test-key",
     port: int = 0,
     env: dict[str, str] | None = None,
+    token: str = "",
 ) -> Iterator[LiveServer]:
     """Start ``jupyter synapse`` with command line `options` and a config file of text `config`; stop it in the end.
 
     `home` is a folder for all that it writes. It sees no configuration of the machine's user.
     """
-    token = secrets.token_hex(16)
+    token = token or secrets.token_hex(16)
     config_file = home / "jupyter_server_config.py"
     config_file.write_text(config)
     log = home / "server.log"

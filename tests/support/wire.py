@@ -84,6 +84,8 @@ class Wire:
         Extensions to ask for.
     tls
         For ``wss``.
+    narrow
+        Whether the systems between buffer as little as can be: what is not read soon waits in the server.
 
     Attributes
     ----------
@@ -99,9 +101,19 @@ class Wire:
         early: bytes = b"",
         offer: list[ClientExtensionFactory] | None = None,
         tls: ssl.SSLContext | None = None,
+        narrow: bool = False,
     ) -> None:
         uri = parse_uri(f"{url}?{urlencode(query)}")
-        self.sock: socket.socket = socket.create_connection((uri.host, uri.port), TIMEOUT)
+        self.sock = socket.socket()
+        self.sock.settimeout(TIMEOUT)
+        if narrow:  # before the connection is made: loopback's large segments let the system buffer megabytes
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)
+        try:
+            self.sock.connect((uri.host, uri.port))
+        except OSError:
+            self.sock.close()
+            raise
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
             self.sock = tls.wrap_socket(self.sock, server_hostname=uri.host)

@@ -39,8 +39,7 @@ class Workshop(Host):
                 **options,
             },
         )
-        self.runner.scheduler = self.cortex.scheduler
-        self.pool.bind(self.cortex.scheduler, self.cortex)
+        self.pool.bind(self.cortex)
 
     def connect(self, serializer: Serializer, transport: Transport, identity: Any) -> Socket:
         return self.cortex.connect(serializer, transport, identity)

@@ -13,7 +13,6 @@ from itertools import count
 from typing import Any, Protocol
 
 from synapse.cortex import Clock, Job
-from synapse.handlers.reporting import Reporter
 from synapse.handlers.thinking import PromptReaders, Readers
 from synapse.policies import decode
 from synapse.policies.balancing import Balancer
@@ -117,7 +116,6 @@ class WorkerPool:
         self._random = random
         self._balancing = decode("balancing", balancing, "balancing")
         self._max_waiting = max_waiting
-        self._scheduler: Reporter | None = None
         self._readers: Readers = PromptReaders()
         self._crews: dict[str, _Crew] = {}
         self._numbers = count(1)
@@ -126,10 +124,9 @@ class WorkerPool:
         seats = [seat for crew in self._crews.values() for seat in crew.seats]
         return f"<WorkerPool {len(seats)} workers, {sum(len(seat.jobs) for seat in seats)} queries>"
 
-    def bind(self, scheduler: Reporter, readers: Readers | None = None) -> None:
-        """Say whom to report to, and whose pace to keep: a second step, as the scheduler needs its runner first."""
-        self._scheduler = scheduler
-        self._readers = readers or PromptReaders()
+    def bind(self, readers: Readers) -> None:
+        """Say whose pace to keep: a second step, as who knows the readers needs its runner first."""
+        self._readers = readers
 
     def workers(self) -> dict[str, list[Seat]]:
         """Who is here, by name, the longest here first."""
@@ -202,7 +199,7 @@ class WorkerPool:
         if job is None:
             return False
         for thought in thoughts:
-            if not self._reporter.think(job, thought):
+            if not job.scheduler.think(job, thought):
                 return False
         if self._readers.lagging(job.agent):
             self._readers.hold(job.agent, taken)
@@ -218,16 +215,10 @@ class WorkerPool:
         self._give_waiting(self._crews[seat.worker])  # before the ending brings more
         if job is not None:
             job.work = None
-            self._reporter.finish(job, done.status, done.data, done.reason)
+            job.scheduler.finish(job, done.status, done.data, done.reason)
         return True
 
     # Inner workings
-
-    @property
-    def _reporter(self) -> Reporter:
-        if self._scheduler is None:
-            raise RuntimeError("WorkerPool.bind(scheduler) must come before the first job")
-        return self._scheduler
 
     def _give(self, crew: _Crew, job: Job) -> bool:
         """Give a query to a worker that has a place free. False if none has."""
@@ -257,4 +248,4 @@ class WorkerPool:
         self._clock.call_later(0, lambda: self._fail(job, data))
 
     def _fail(self, job: Job, data: dict[str, str]) -> None:
-        self._reporter.finish(job, "error", data, data["reason"])
+        job.scheduler.finish(job, "error", data, data["reason"])

@@ -24,6 +24,8 @@ class Fixed(Policy, frozen=True, tag="fixed"):
 
     limit: Annotated[Count, Meta(description="Queries at once.")] = 100
 
+    learns = False  # it need not be told how queries end
+
     def start(self, now: float, before: object = None, running: int = 0) -> Fixed:  # noqa: ARG002
         """A fixed limit is its own state."""
         return self

@@ -60,6 +60,8 @@ class FairShareQueue(Generic[T]):
 
     __slots__ = ("_by_length", "_flows", "_key_of", "_longest", "_number", "_size", "policy")
 
+    learns = False  # it need not be told how queries end
+
     def __init__(self, policy: FairShare) -> None:
         self.policy = policy
         self._key_of = attrgetter(policy.per)

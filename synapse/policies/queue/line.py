@@ -57,6 +57,8 @@ class Line(Generic[T]):
 
     __slots__ = ("_line", "policy")
 
+    learns = False  # it need not be told how queries end
+
     def __init__(self, policy: Any) -> None:
         self.policy = policy
         self._line: OrderedDict[int, tuple[T, float]] = OrderedDict()  # id(item) -> item, since when

@@ -39,6 +39,8 @@ class PriorityQueue(Generic[T]):
 
     __slots__ = ("_lines", "_number", "_size", "policy")
 
+    learns = False  # it need not be told how queries end
+
     def __init__(self, policy: Priority) -> None:
         self.policy = policy
         self._lines: dict[int, OrderedDict[int, tuple[int, T]]] = {}  # class -> id(item) -> number, item

@@ -93,14 +93,23 @@ class Gate:
         How many keys each of them remembers.
     before
         A gate to carry on from, where kind and `per` are the same.
+    shared
+        A gate whose limits count here, too: who comes in by either spends of both.
     """
 
-    __slots__ = ("_keyed", "policy")
+    __slots__ = ("_keyed", "_own", "policy")
 
-    def __init__(self, policy: OneRateLimit | All, now: float, most: int = 10_000, before: Gate | None = None) -> None:
+    def __init__(
+        self,
+        policy: OneRateLimit | All,
+        now: float,
+        most: int = 10_000,
+        before: Gate | None = None,
+        shared: Gate | None = None,
+    ) -> None:
         self.policy = policy
         old = list(before.tables) if before else []
-        self._keyed: list[tuple[Callable[[Any], Hashable], Keyed]] = []
+        self._own: list[tuple[Callable[[Any], Hashable], Keyed]] = []
         for one in policy.policies if isinstance(policy, All) else (policy,):
             if isinstance(one, Unlimited):
                 continue
@@ -108,19 +117,28 @@ class Gate:
             if match is not None:
                 old.remove(match)
             key_of = _no_key if one.per == "global" else attrgetter(one.per)
-            self._keyed.append((key_of, Keyed(one, now, most, match)))
+            self._own.append((key_of, Keyed(one, now, most, match)))
+        self._keyed: list[tuple[Callable[[Any], Hashable], Keyed]]
+        self._keyed = self._own if shared is None else [*shared._keyed, *self._own]
 
     def __repr__(self) -> str:
         return f"<Gate of {self.policy!r}>"
 
     @property
     def tables(self) -> tuple[Keyed, ...]:
-        """The tables of keys, one a limit."""
-        return tuple(table for _, table in self._keyed)
+        """The tables of keys, one a limit of its own."""
+        return tuple(table for _, table in self._own)
 
-    def admit(self, now: float, who: Any, cost: int = 1) -> Verdict:
-        """Ask for `who`, whose attributes `connection`, `agent` and `key` are looked at as needed."""
+    @property
+    def limits(self) -> bool:
+        """Whether it can refuse anything."""
+        return bool(self._keyed)
+
+    def admit(self, now: float, who: Any, cost: int = 1, also: RateLimit | None = None) -> Verdict:
+        """Ask for `who`, whose attributes `connection`, `agent` and `key` are looked at as needed, and `also` there."""
         keyed = self._keyed
+        if also is not None:
+            return admit_all([*(table.state(key_of(who), now) for key_of, table in keyed), also], now, cost)
         if len(keyed) == 1:
             key_of, table = keyed[0]
             return table.state(key_of(who), now).admit(now, cost)

@@ -7,9 +7,10 @@ from synapse.policies.retry.breaker import CircuitBreaker
 from synapse.policies.retry.budget import RetryBudget
 from synapse.policies.retry.decorrelated import Decorrelated
 from synapse.policies.retry.guard import Guard
+from synapse.policies.retry.table import Table
 from synapse.policies.retry.throttle import AdaptiveThrottle
 
-RetryPolicy: TypeAlias = NoRetry | Exponential | EqualJitter | FullJitter | Decorrelated
+RetryPolicy: TypeAlias = NoRetry | Exponential | EqualJitter | FullJitter | Decorrelated | Table
 GuardPolicy: TypeAlias = RetryBudget | AdaptiveThrottle | CircuitBreaker
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "Retry",
     "RetryBudget",
     "RetryPolicy",
+    "Table",
 ]

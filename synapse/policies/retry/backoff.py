@@ -49,7 +49,7 @@ class Backoff(Policy, frozen=True):
         The first ceiling, in s.
     factor
         How many times higher each next one is.
-    most
+    cap
         The highest ceiling, in s.
     tries
         Tries in all, the first one included.
@@ -57,20 +57,20 @@ class Backoff(Policy, frozen=True):
 
     base: Annotated[Seconds, Meta(description="The first ceiling of the wait.")] = 0.1
     factor: Annotated[float, Meta(ge=1, le=100, description="How many times higher each next ceiling is.")] = 2.0
-    most: Annotated[Seconds, Meta(description="The highest ceiling.")] = 10.0
+    cap: Annotated[Seconds, Meta(description="The highest ceiling.")] = 10.0
     tries: Annotated[Count, Meta(description="Tries in all, the first one included.")] = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.base > self.most:
-            raise PolicyError("base", f"must be at most `most`, {self.most:g} s; not {self.base:g}")
+        if self.base > self.cap:
+            raise PolicyError("base", f"must be at most `cap`, {self.cap:g} s; not {self.base:g}")
 
     def ceiling(self, attempt: int) -> float:
-        """The longest wait after a failed try, in s: ``min(most, base * factor ** (attempt - 1))``."""
+        """The longest wait after a failed try, in s: ``min(cap, base * factor ** (attempt - 1))``."""
         steps = max(0, attempt - 1)
-        if steps * math.log(self.factor) >= math.log(self.most / self.base):  # before it overflows
-            return self.most
-        return min(self.most, self.base * self.factor**steps)
+        if steps * math.log(self.factor) >= math.log(self.cap / self.base):  # before it overflows
+            return self.cap
+        return min(self.cap, self.base * self.factor**steps)
 
 
 class Exponential(Backoff, frozen=True, tag="exponential"):

@@ -21,20 +21,20 @@ class Decorrelated(Policy, frozen=True, tag="decorrelated"):
     ----------
     base
         The shortest wait, in s.
-    most
+    cap
         The longest wait, in s.
     tries
         Tries in all, the first one included.
     """
 
     base: Annotated[Seconds, Meta(description="The shortest wait.")] = 0.1
-    most: Annotated[Seconds, Meta(description="The longest wait.")] = 10.0
+    cap: Annotated[Seconds, Meta(description="The longest wait.")] = 10.0
     tries: Annotated[Count, Meta(description="Tries in all, the first one included.")] = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.base > self.most:
-            raise PolicyError("base", f"must be at most `most`, {self.most:g} s; not {self.base:g}")
+        if self.base > self.cap:
+            raise PolicyError("base", f"must be at most `cap`, {self.cap:g} s; not {self.base:g}")
 
     def start(self, now: float, before: object = None) -> DecorrelatedState:  # noqa: ARG002
         """A state for one query."""
@@ -56,5 +56,5 @@ class DecorrelatedState(Running):
             return None
         if attempt <= 1:
             self._last = policy.base
-        self._last = min(policy.most, policy.base + u * (3.0 * self._last - policy.base))
+        self._last = min(policy.cap, policy.base + u * (3.0 * self._last - policy.base))
         return self._last

@@ -24,6 +24,8 @@ class FixedTimeout(Policy, frozen=True, tag="fixed"):
 
     seconds: Annotated[Seconds, Meta(description="From submission to the latest ending.")] = 30.0
 
+    learns = False  # it need not be told how queries end
+
     def start(self, now: float, before: object = None) -> FixedTimeout:  # noqa: ARG002
         """A fixed timeout is its own state."""
         return self
@@ -53,6 +55,8 @@ class PerPriority(Policy, frozen=True, tag="per-priority"):
         tuple[Seconds, ...],
         Meta(min_length=1, max_length=10, description="From submission to the latest ending, by priority."),
     ]
+
+    learns = False  # it need not be told how queries end
 
     def start(self, now: float, before: object = None) -> PerPriority:  # noqa: ARG002
         """It is its own state."""

@@ -1,0 +1,18 @@
+"""The Gauges widget; its page's half is ``js/gauges.js``."""
+
+from __future__ import annotations
+
+from synapse.widgets.live import still
+from synapse.widgets.window import Window
+
+
+class Gauges(Window):
+    """Rates, latencies with p50 and p99, slots, queue, refusals by rule, slow readers, the event loop's lag.
+
+    Parameters are those of `Window`: which cortex.
+    """
+
+    _view = "gauges"
+
+    def _repr_html_(self) -> str:
+        return still("Gauges", self._source)
