@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import synapse
-from synapse.client import bench, io
+from synapse.client import bench, io, opening
 from synapse.handlers import HandlerError, HandlerTimeout, Query
 from tests.client.fake import PATIENCE
 
@@ -313,7 +313,7 @@ class TestTheEnd:
         with synapse.connect(agent="grace") as grace, grace.serve(work) as worker:
             query = agent.query("wait", handler="worker:work")
             next(iter(query))
-            grace._io.soon(_cut, grace)
+            grace._io.soon(_cut, "grace")
             assert query.result.data["reason"] == "worker_gone"
             stopped.wait()
             _until_serving(agent, worker)
@@ -388,12 +388,10 @@ def test_a_worker_shows_itself_in_a_notebook(agent: synapse.Agent) -> None:
         assert "Worker spell" in worker._repr_html_()
 
 
-def _cut(agent: synapse.Agent) -> None:
-    """Lose the connection without a word."""
-    link = agent._connection._link
-    assert link is not None
-    link.task.cancel()
-    agent._connection.link_lost(1006, "cut", None)
+def _cut(agent: str) -> None:
+    """Have the server end an agent's connection. In the IO thread, where both live."""
+    server = opening._embedded[io.io_thread()].result()
+    assert server.service.cortex.connections.disconnect(agent) == 1
 
 
 def _refusal() -> Any:
