@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         AsyncAgent,
         AsyncQuery,
         AsyncServer,
+        AsyncWorker,
         BufferFull,
         ConnectError,
         Disconnected,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         ServerError,
         SynapseError,
         Thought,
+        Worker,
         aconnect,
         connect,
     )
@@ -48,6 +50,7 @@ __all__ = [
     "AsyncAgent",
     "AsyncQuery",
     "AsyncServer",
+    "AsyncWorker",
     "BufferFull",
     "ConnectError",
     "Disconnected",
@@ -63,6 +66,7 @@ __all__ = [
     "ServerError",
     "SynapseError",
     "Thought",
+    "Worker",
     "__version__",
     "aconnect",
     "connect",
@@ -80,6 +84,20 @@ if not TYPE_CHECKING:  # a type checker would take it for a promise that every n
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext synapse``: the magics ``%cortex`` and ``%%query``."""
+    from synapse.client.magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext synapse``"""
+    from synapse.client.magics import unload
+
+    unload(shell)
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:

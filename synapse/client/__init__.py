@@ -24,6 +24,7 @@ from synapse.client.errors import (
 )
 from synapse.client.presence import Roster
 from synapse.client.server import AsyncServer, Server
+from synapse.client.serving import AsyncWorker, Worker
 from synapse.client.sync import Agent, Query, connect
 from synapse.client.values import Result, Thought
 
@@ -33,6 +34,7 @@ __all__ = [
     "AsyncAgent",
     "AsyncQuery",
     "AsyncServer",
+    "AsyncWorker",
     "BufferFull",
     "ConnectError",
     "Disconnected",
@@ -48,6 +50,7 @@ __all__ = [
     "ServerError",
     "SynapseError",
     "Thought",
+    "Worker",
     "aconnect",
     "connect",
 ]

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
+from synapse.client.about import About
 from synapse.client.face import AgentFace, QueryFace
 from synapse.client.io import IOThread, io_thread
 from synapse.client.opening import establish, plan
 from synapse.client.presence import Roster
 from synapse.client.retrying import Rule
 from synapse.client.server import AsyncServer
+from synapse.client.serving import AsyncWorker, Place
 from synapse.client.ticker import ticking
 from synapse.client.trust import Verify
 from synapse.client.values import Result, Thought
@@ -118,6 +120,30 @@ class AsyncAgent(AgentFace):
     def server(self) -> AsyncServer:
         """The server that it is on: the rules in force, and other ones in their place."""
         return AsyncServer(self._rules, self._io)
+
+    async def about(self) -> About:
+        """What this agent may know of its server: version, how busy it is, which handlers it may use, and its rules.
+
+        Raises
+        ------
+        ReplyTimeout, Disconnected, AgentClosed
+            If no answer comes.
+        """
+        self._check_open()
+        response, _ = await _over_there(self._io, self._connection.push("about", {}))
+        return self._about(response)
+
+    async def serve(
+        self, function: Callable[..., Any], name: str | None = None, *, concurrency: int = 1
+    ) -> AsyncWorker:
+        """Answer queries with a function of this process: `Agent.serve`, for those who await.
+
+        An async function runs in the event loop that this is awaited in. Parameters and errors are the same.
+        """
+        self._check_open()
+        place = Place(self, function, name, concurrency, asyncio.get_running_loop())
+        await _over_there(self._io, place.join())
+        return AsyncWorker(self, place.name, place.bench, place.over)
 
     async def close(self) -> None:
         """Leave. Queries without an ending raise `AgentClosed` here, and run on there. May be called again."""

@@ -35,6 +35,9 @@ from synapse.protocol import messages as wire
 
 log = logging.getLogger(__name__)
 
+Listener = Callable[[news.Event], object]
+"""Who is told, in the IO thread, what happens to a topic: joined, refused, pushed, closed, and the connection lost."""
+
 
 class Connection:
     """One agent's connection to a cortex, through any number of sockets."""
@@ -53,7 +56,8 @@ class Connection:
         self._http_status: int | None = None
         self._retry_after: float | None = None  # s, as the last refused handshake said
         self._streams: dict[str, Stream] = {}
-        self._replies: dict[int, asyncio.Future[news.Reply]] = {}
+        self._replies: dict[int, Callable[[news.Reply], object]] = {}
+        self._listeners: dict[str, Listener] = {}  # by topic
         self._roster_waiters: list[asyncio.Future[None]] = []
 
     # readable from any thread
@@ -109,7 +113,8 @@ class Connection:
     async def push(self, event: str, payload: Any) -> tuple[Any, float]:
         """Send a message to the agent's channel: the response, and the seconds it took."""
         number = self._session.push(event, payload, self._loop.time())
-        future = self._replies[number] = self._loop.create_future()
+        future: asyncio.Future[news.Reply] = self._loop.create_future()
+        self._replies[number] = lambda reply: _settle(future, reply)
         self._flush()
         reply = await future
         if reply.status == "ok":
@@ -137,6 +142,44 @@ class Connection:
         except TimeoutError:
             raise ReplyTimeout("presence", patience) from None
         return self._session.roster() or roster
+
+    def watch(self, topic: str, payload: dict[str, Any], listener: Listener) -> None:
+        """Join one more topic and keep joining it; the listener hears the rest.
+
+        Raises
+        ------
+        AgentClosed
+            If the agent has left.
+        ValueError
+            If there is a listener already.
+        """
+        if topic in self._listeners:
+            raise ValueError(f"{topic!r} is joined by this agent already")
+        self._session.watch(topic, self._loop.time(), payload)
+        self._listeners[topic] = listener
+        self._flush()
+
+    def unwatch(self, topic: str) -> None:
+        """Leave a topic; its listener hears nothing more."""
+        if self._listeners.pop(topic, None) is not None:
+            self._session.unwatch(topic, self._loop.time())
+            self._flush()
+
+    def tell(
+        self, topic: str, event: str, payload: Any, answered: Callable[[news.Reply], object], timeout: float
+    ) -> None:
+        """Send a message to a watched topic, and call back with what became of it."""
+        if topic not in self._listeners:
+            answered(news.Reply("closed", None, 0.0))
+            return
+        try:
+            number = self._session.push(event, payload, self._loop.time(), topic=topic, timeout=timeout)
+        except SynapseError as error:
+            log.warning("could not send %s to %s: %s", event, topic, error)
+            answered(news.Reply("closed", None, 0.0))
+            return
+        self._replies[number] = answered
+        self._flush()
 
     def leave(self) -> None:
         """Leave without waiting for anything. May be called again."""
@@ -230,16 +273,26 @@ class Connection:
         self._streams.pop(event.ref).fail(failure)
 
     def _replied(self, event: news.Replied) -> None:
-        _settle(self._replies.pop(event.push), event.reply)
+        self._replies.pop(event.push)(event.reply)
 
     def _was_joined(self, event: news.Joined) -> None:
         if event.topic == self._session.topic:
             _settle(self._joined, None)
+        else:
+            self._topic_news(event)
+
+    def _topic_news(self, event: news.Joined | news.JoinRefused | news.Pushed | news.TopicClosed) -> None:
+        over = isinstance(event, news.TopicClosed) or (isinstance(event, news.JoinRefused) and event.final)
+        listener = self._listeners.pop(event.topic, None) if over else self._listeners.get(event.topic)
+        if listener is not None:
+            listener(event)
 
     def _join_refused(self, event: news.JoinRefused) -> None:
         retry_after = None if event.retry_after_ms is None else event.retry_after_ms / 1e3
         error = JoinError(event.topic, event.reason, event.policy, retry_after)
-        if event.topic == ROSTER:
+        if event.topic in self._listeners:
+            self._topic_news(event)
+        elif event.topic == ROSTER:
             self._roster_news(error)
         elif not self._joined.done():
             self._joined.set_exception(error)
@@ -250,6 +303,8 @@ class Connection:
         if not self._joined.done():
             problem = event.reason or f"closed with code {event.code}"
             self._joined.set_exception(ConnectError(self.url, problem, self._http_status, self._retry_after))
+        for listener in [*self._listeners.values()]:
+            listener(event)
 
     def _presence_changed(self, event: news.PresenceChanged) -> None:
         if event.topic == ROSTER:
@@ -265,6 +320,9 @@ class Connection:
 
     def _was_closed(self, event: news.Closed) -> None:
         self._roster_news(AgentClosed(event.reason))
+        listeners, self._listeners = self._listeners, {}
+        for listener in listeners.values():
+            listener(event)
         self._io.forget(self.close)
 
     def _misunderstood(self, event: news.Misunderstood) -> None:
@@ -295,6 +353,8 @@ _HEAR: dict[type[news.Event], Callable[[Connection, Any], None]] = {
     news.Joined: Connection._was_joined,
     news.JoinRefused: Connection._join_refused,
     news.Dropped: Connection._dropped,
+    news.Pushed: Connection._topic_news,
+    news.TopicClosed: Connection._topic_news,
     news.PresenceChanged: Connection._presence_changed,
     news.Closed: Connection._was_closed,
     news.Misunderstood: Connection._misunderstood,

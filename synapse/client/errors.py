@@ -82,7 +82,7 @@ class JoinError(SynapseError):
 
     def __init__(self, topic: str, reason: str, policy: str | None = None, retry_after: float | None = None) -> None:
         by = f" by {policy}" if policy else ""
-        super().__init__(f"{topic} was refused{by}: {reason}. {_join_hint(reason, policy, retry_after)}")
+        super().__init__(f"{topic} was refused{by}: {reason}. {_join_hint(topic, reason, policy, retry_after)}")
         self.topic = topic
         self.reason = reason
         self.policy = policy
@@ -209,9 +209,11 @@ def _rules_hint(status: int | None) -> str:
     return "The server's log says more"
 
 
-def _join_hint(reason: str, policy: str | None, retry_after: float | None) -> str:
+def _join_hint(topic: str, reason: str, policy: str | None, retry_after: float | None) -> str:
     if reason == "token not accepted":
         return "It may be wrong or expired: check token=… (or pass api_key=…)"
+    if reason in ("unauthorized", "api_key required") and topic.startswith("worker:"):
+        return "A worker needs Jupyter's token=…, or a name that the server opens to keys (c.SynapseApp.key_workers)"
     if reason in ("unauthorized", "api_key required"):
         return "Pass api_key=… or set SYNAPSE_API_KEY (for a Jupyter server its token=… does as well)"
     if reason == "unmatched topic":

@@ -38,6 +38,12 @@ class JoinRefused(msgspec.Struct, frozen=True):
     retry_after_ms: int | None = None
 
 
+class TopicClosed(msgspec.Struct, frozen=True):
+    """The server closed a watched topic; it is not joined again."""
+
+    topic: str
+
+
 class Dropped(msgspec.Struct, frozen=True):
     """A connection ended or could not be opened; the next try is in `retry_in` seconds."""
 
@@ -161,5 +167,6 @@ Event = (
     | Lost
     | PresenceChanged
     | Pushed
+    | TopicClosed
     | Misunderstood
 )

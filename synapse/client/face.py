@@ -7,9 +7,11 @@ import weakref
 from itertools import count
 
 from synapse.client import html
-from synapse.client.errors import AgentClosed
+from synapse.client.about import About
+from synapse.client.errors import AgentClosed, SynapseError
 from synapse.client.io import IOThread
 from synapse.client.opening import Opened
+from synapse.client.reading import read
 from synapse.client.stream import Stream
 from synapse.client.values import Thought
 from synapse.protocol import InvalidMessage, parse
@@ -66,6 +68,14 @@ class AgentFace:
         }
         parse(wire.Status, payload)
         return payload
+
+    def _about(self, response: object) -> About:
+        """The answer to ``about``, whatever the server put into it."""
+        try:
+            known = read(wire.About, response)
+        except InvalidMessage as error:
+            raise SynapseError(f"the answer to 'about' makes no sense: {error.reason}") from None
+        return About(self.url, known)
 
     def _ask(self, q: str, priority: int, timeout: float | None, handler: str | None) -> Stream:
         """Send a query: what every face's ``query`` does first."""
@@ -145,7 +155,13 @@ class QueryFace:
         return f"<{type(self).__name__} {html.short(self.q, 40)!r} {self.status}, {thoughts}{tries}>"
 
     def _repr_html_(self) -> str:
-        thoughts, stream = self.thoughts, self._stream
+        thoughts = self.thoughts
+        last = [html.short(thought.content) for thought in thoughts[-SHOWN:]]
+        return self._card(html.steps(last, hidden=len(thoughts) - len(last)))
+
+    def _card(self, body: str) -> str:
+        """The query in HTML, around its thoughts."""
+        stream = self._stream
         fields: list[tuple[str, object]] = [("ref", self.ref)]
         if self.attempts > 1:
             fields.append(("attempts", self.attempts))
@@ -154,6 +170,4 @@ class QueryFace:
         elif (result := stream.result) is not None:
             about = ("reason", result.reason) if result.reason is not None else ("data", result.data)
             fields += [about, ("latency", html.milliseconds(result.latency))]
-        last = [html.short(thought.content) for thought in thoughts[-SHOWN:]]
-        body = html.steps(last, hidden=len(thoughts) - len(last))
         return html.card(f"Query {html.short(self.q, 80)}", self.status, fields, body=body)

@@ -27,6 +27,7 @@ _ACCENTS = {
 _OF_STATUS = {
     "success": "good",
     "joined": "good",
+    "serving": "good",
     "error": "bad",
     "timeout": "bad",
     "refused": "bad",
@@ -75,6 +76,13 @@ def steps(thoughts: Iterable[str], hidden: int) -> str:
     items = "".join(f"<li>{escape(short(thought))}</li>" for thought in thoughts)
     before = f'<div style="{_DIM}">… {hidden} earlier</div>' if hidden else ""
     return f'{before}<ol start="{hidden + 1}" style="margin:2px 0 0;padding-left:1.8em">{items}</ol>' if items else ""
+
+
+def text(value: str, limit: int, *, quiet: bool = False) -> str:
+    """A text with its own lines, of which the last `limit` characters are kept."""
+    cut = f"… ({len(value)} characters) …" if len(value) > limit else ""
+    style = f"white-space:pre-wrap;margin:4px 0 0{';' + _DIM if quiet else ''}"
+    return f'<div style="{style}">{escape(cut + value[-limit:])}</div>'
 
 
 def short(value: object, limit: int = 400) -> str:

@@ -27,11 +27,11 @@ AT_EXIT = 5.0  # seconds for everything to close
 class IOThread:
     """A running loop in a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = NAME) -> None:
         self.loop = asyncio.new_event_loop()
         self._pid = os.getpid()
         self._at_exit: dict[Closer, None] = {}
-        self._thread = threading.Thread(target=self._run, name=NAME, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     @property

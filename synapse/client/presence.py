@@ -8,7 +8,7 @@ are those of phoenix.js (``Presence.syncState``, ``syncDiff``). Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -87,7 +87,8 @@ class Presence:
 class Roster(Mapping[str, tuple[Meta, ...]]):
     """Who was here at one moment: agent id → one meta for each of its connections.
 
-    A meta is what the server says of a connection: ``online_at`` (Unix time, s), ``status``, ``phx_ref``.
+    A meta is what the server says of a connection: ``online_at`` (Unix time, s), ``status``, ``phx_ref``;
+    ``serves`` where it has workers.
     """
 
     def __init__(self, present: Mapping[str, list[Meta]]) -> None:
@@ -106,13 +107,22 @@ class Roster(Mapping[str, tuple[Meta, ...]]):
         return f"Roster({len(self)} {'agent' if len(self) == 1 else 'agents'}: {', '.join(self) or 'nobody'})"
 
     def _repr_html_(self) -> str:
-        rows = []
+        rows: list[tuple[object, ...]] = []
         for agent, metas in self.items():
             times = [meta["online_at"] for meta in metas if isinstance(meta.get("online_at"), int | float)]
             status = ", ".join(dict.fromkeys(str(meta.get("status", "")) for meta in metas))
-            rows.append((agent, status, len(metas), html.clock(min(times, default=None))))
-        head = ("agent", "status", "connections", "online since (UTC)")
+            rows.append((agent, status, ", ".join(serves(metas)), len(metas), html.clock(min(times, default=None))))
+        head = ["agent", "status", "serves", "connections", "online since (UTC)"]
+        if not any(row[2] for row in rows):
+            head.remove("serves")
+            rows = [(*row[:2], *row[3:]) for row in rows]
         return html.table("Roster", f"{len(self)} here", head, rows)
+
+
+def serves(metas: Iterable[Meta]) -> list[str]:
+    """The names under which an agent answers queries, by its metas."""
+    names = [meta.get("serves") for meta in metas]
+    return sorted({str(name) for some in names if isinstance(some, list) for name in some})
 
 
 def _convert(payload: object, kind: type[T]) -> T:

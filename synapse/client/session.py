@@ -25,6 +25,7 @@ from synapse.client.events import (
     PresenceChanged,
     Pushed,
     Replied,
+    TopicClosed,
 )
 from synapse.client.presence import Presence, Roster
 from synapse.client.queries import Queries
@@ -71,7 +72,8 @@ class Session:
         self._socket = Socket(self.settings, random, self._events.append)
         self._presence: dict[str, Presence] = {}
         self._pushes = count(1)
-        self._ever_joined = False
+        self._ever_joined: set[str] = set()
+        self._payloads: dict[str, dict[str, Any]] = {}  # of watched topics' joins
         self._closed: str | None = None
         self._channel = self._enter(self.topic)
         self._queries = Queries(self._channel, self.settings, random, self._socket.timers, self._events.append)
@@ -187,10 +189,14 @@ class Session:
         channel.push(event, payload, lambda reply, _: self._events.append(Replied(number, reply)), now, timeout=timeout)
         return number
 
-    def watch(self, topic: str, now: float) -> None:
-        """Join one more topic, for its presence and pushes. Nothing happens if that was done already."""
+    def watch(self, topic: str, now: float, payload: dict[str, Any] | None = None) -> None:
+        """Join one more topic, for its presence and pushes. Nothing happens if that was done already.
+
+        What its joins say, besides who we are, is in `payload`.
+        """
         self._check_open()
         if topic not in self._socket.channels:
+            self._payloads[topic] = payload or {}
             self._enter(topic).join(now)
 
     def unwatch(self, topic: str, now: float) -> None:
@@ -198,7 +204,7 @@ class Session:
         channel = self._socket.channels.get(topic)
         if channel is not None and channel is not self._channel:
             channel.leave(now)
-            self._presence.pop(topic, None)
+            self._forget_topic(topic)
 
     def leave(self, now: float, reason: str = "left") -> None:
         """Leave and close; every unfinished query is `Lost`. May be called again."""
@@ -215,27 +221,30 @@ class Session:
     def join_payload(self, channel: Channel) -> dict[str, Any]:
         if presence := self._presence.get(channel.topic):
             presence.joining()
-        payload: dict[str, Any] = {} if self._api_key is None else {"api_key": self._api_key}
+        payload = dict(self._payloads.get(channel.topic, {}))
+        if self._api_key is not None:
+            payload["api_key"] = self._api_key
         if channel is self._channel and self.settings.resume:
             payload["resume"] = self._queries.seen()
         return payload
 
     def joined(self, channel: Channel, response: Any, now: float) -> None:
+        self._ever_joined.add(channel.topic)
         if channel is self._channel:
-            self._ever_joined = True
             self._socket.works(now)
             if (resumed := read_resumed(response)) is not None:
                 self._queries.resume(resumed, now)
         self._events.append(Joined(channel.topic, response))
 
     def refused(self, channel: Channel, error: Error, now: float) -> None:
-        own = channel is self._channel
-        final = not own or not self._ever_joined or error.reason in HOPELESS
+        final = channel.topic not in self._ever_joined or error.reason in HOPELESS
         self._events.append(JoinRefused(channel.topic, error.reason, final, error.policy, error.retry_after_ms))
-        if not own:
-            self.unwatch(channel.topic, now)
-        elif final:
+        if not final:
+            return
+        if channel is self._channel:
             self.leave(now, f"join refused: {error.reason}")
+        else:
+            self.unwatch(channel.topic, now)
 
     def dropped(self, channel: Channel, now: float) -> None:
         if channel is self._channel:
@@ -245,7 +254,8 @@ class Session:
         if channel is self._channel:
             self.leave(now, "the server closed the agent's channel")
         else:
-            self._presence.pop(channel.topic, None)
+            self._forget_topic(channel.topic)
+            self._events.append(TopicClosed(channel.topic))
 
     def message(self, channel: Channel, event: str, payload: Any, now: float) -> None:
         try:
@@ -263,6 +273,11 @@ class Session:
                 self._queries.misunderstood(event, payload, error.reason)
 
     # inside
+
+    def _forget_topic(self, topic: str) -> None:
+        self._presence.pop(topic, None)
+        self._payloads.pop(topic, None)
+        self._ever_joined.discard(topic)
 
     def _enter(self, topic: str) -> Channel:
         channel = self._socket.channels[topic] = Channel(self._socket, topic, self)

@@ -7,15 +7,18 @@ that query on the server too.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
+from typing import Any
 
+from synapse.client.about import About
 from synapse.client.face import AgentFace, QueryFace
 from synapse.client.io import io_thread
 from synapse.client.opening import establish, plan
 from synapse.client.presence import Roster
 from synapse.client.retrying import Rule
 from synapse.client.server import Server
+from synapse.client.serving import Place, Worker
 from synapse.client.trust import Verify
 from synapse.client.values import Result, Thought
 
@@ -176,6 +179,52 @@ class Agent(AgentFace):
     def server(self) -> Server:
         """The server that it is on: the rules in force, and other ones in their place."""
         return Server(self._rules, self._io)
+
+    def about(self) -> About:
+        """What this agent may know of its server: version, how busy it is, which handlers it may use, and its rules.
+
+        Raises
+        ------
+        ReplyTimeout, Disconnected, AgentClosed
+            If no answer comes.
+        """
+        self._check_open()
+        return self._about(self._io.call(self._connection.push("about", {}))[0])
+
+    def serve(self, function: Callable[..., Any], name: str | None = None, *, concurrency: int = 1) -> Worker:
+        """Answer queries with a function of this process: those whose handler is ``worker:<name>``, of any agent.
+
+        The function is a handler, as on the server: ``(query, think) -> data``. It reads `query.q`, speaks by
+        ``think(…)``, and what it returns is the result's data. To fail in words, it raises
+        `synapse.handlers.HandlerError`. A plain function runs in a thread, and stops where it calls ``think(…)`` or
+        `query.check_interrupt` once its query has been interrupted; an async one is cancelled. It runs in
+        a loop and a thread of its own.
+
+        Several workers may have one name, here or in other processes: the server gives each query to one of them. When
+        the connection drops, queries that are at work end with an error, and the worker joins again by itself.
+
+        Parameters
+        ----------
+        function
+            What answers.
+        name
+            Under which name; the function's own by default.
+        concurrency
+            How many queries it takes at once; others wait on the server.
+
+        Raises
+        ------
+        JoinError
+            If the server does not want this worker; it says why and what to do.
+        TypeError, ValueError
+            Naming the argument that is wrong, or if this agent has a worker of that name.
+        ReplyTimeout, AgentClosed
+            If no answer comes.
+        """
+        self._check_open()
+        place = Place(self, function, name, concurrency, None)
+        self._io.call(place.join())
+        return Worker(self, place.name, place.bench, place.over)
 
     def close(self) -> None:
         """Leave. Queries without an ending raise `AgentClosed` here, and run on there. May be called again."""

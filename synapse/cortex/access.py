@@ -31,9 +31,13 @@ class Grant(msgspec.Struct, frozen=True):
     rate_limit: RateLimitPolicy | None = None
     handlers: tuple[str, ...] | None = None
 
-    def opens(self, handler: str) -> bool:
-        """Whether a handler is among those that it opens."""
-        return self.handlers is None or handler in self.handlers
+    def opened(self, handlers: tuple[str, ...]) -> tuple[str, ...]:
+        """What it opens of some handlers, by name or pattern; of a pattern perhaps a part."""
+        if self.handlers is None:
+            return handlers
+        own = self.handlers
+        parts = ([name] if name in own else [one for one in own if matches(one, name)] for name in handlers)
+        return tuple(dict.fromkeys(name for part in parts for name in part))
 
 
 class Denial(msgspec.Struct, frozen=True):
@@ -48,11 +52,18 @@ class Authorizer(Protocol):
     def authorize(self, agent: str, payload: Any, identity: Any) -> Grant | Denial:
         """Decide on a join; `identity` is whom the driver recognised when the connection was made, or None."""
 
+    def authorize_worker(self, name: str, payload: Any, identity: Any) -> Grant | Denial:
+        """Decide on the join of a worker, who will be given other agents' queries."""
+
 
 class OpenDoor:
     """Lets everybody in: for tests, rehearsals and an embedded cortex on its own."""
 
     def authorize(self, agent: str, payload: Any, identity: Any) -> Grant | Denial:  # noqa: ARG002
+        """Yes."""
+        return Grant("anyone", trusted=True)
+
+    def authorize_worker(self, name: str, payload: Any, identity: Any) -> Grant | Denial:  # noqa: ARG002
         """Yes."""
         return Grant("anyone", trusted=True)
 
@@ -73,22 +84,41 @@ class HandlerAccess:
     ----------
     patterns
         Agent patterns (``*``, ``lab-*``) to handler names, the first of which is the default. The first
-        pattern that matches, in the given order but with exact names first and ``*`` last, decides.
+        pattern that matches, in the given order but with exact names first and ``*`` last, decides. A handler's
+        name may be a pattern, too (``worker:*``); such a one is no default.
     trusted_only
-        Handlers for which a mere API key does not do, as they run code (``kernel``).
+        Handlers, by name or pattern, for which a mere API key does not do, as they run code (``kernel``).
     """
 
     def __init__(self, patterns: Mapping[str, Sequence[str]], trusted_only: Sequence[str] = ()) -> None:
         for pattern, handlers in patterns.items():
             if not handlers:
                 raise ValueError(f"handlers: {pattern!r} names no handler")
-        self._patterns = sorted(patterns.items(), key=lambda item: ("*" in item[0], item[0] == "*"))
-        self._trusted_only = frozenset(trusted_only)
+        ordered = sorted(patterns.items(), key=lambda item: ("*" in item[0], item[0] == "*"))
+        self._trusted_only = tuple(trusted_only)
+        self._patterns = [
+            (pattern, tuple(handlers), tuple(name for name in handlers if not self._is_guarded(name)))
+            for pattern, handlers in ordered
+        ]
 
     def of(self, agent: str, grant: Grant) -> tuple[str, ...]:
-        """The handlers an agent may use, its default first; empty if it may use none."""
-        for pattern, handlers in self._patterns:
+        """The handlers an agent may use, by name or pattern; empty if it may use none."""
+        for pattern, all_of_them, unguarded in self._patterns:
             if matches(agent, pattern):
-                open_to_all = (name for name in handlers if grant.trusted or name not in self._trusted_only)
-                return tuple(name for name in open_to_all if grant.opens(name))
+                return grant.opened(all_of_them if grant.trusted else unguarded)
         return ()
+
+    def choose(self, agent: str, grant: Grant, asked: str | None = None) -> str | None:
+        """The handler for a query that asks for this one, or for none in particular; None if there is none for it."""
+        allowed = self.of(agent, grant)
+        if asked is None:
+            return next((name for name in allowed if "*" not in name), None)
+        if "*" in asked:
+            return None
+        if asked in allowed:
+            return asked
+        fits = any("*" in name and matches(asked, name) for name in allowed)
+        return asked if fits and (grant.trusted or not self._is_guarded(asked)) else None
+
+    def _is_guarded(self, handler: str) -> bool:
+        return any(matches(handler, pattern) for pattern in self._trusted_only)

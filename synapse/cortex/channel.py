@@ -56,7 +56,7 @@ class AuthorizedChannel(Channel):
         return self.topic.partition(":")[2]
 
     def join(self, payload: Any) -> Reply:
-        answer = self.cortex.authorizer.authorize(self.agent, payload, self.connection.identity)
+        answer = self._decide(payload)
         if isinstance(answer, Denial):
             self.cortex.refused(self.topic, self.connection, answer.reason)
             return error(answer.reason)
@@ -66,6 +66,10 @@ class AuthorizedChannel(Channel):
             self.cortex.refused(self.topic, self.connection, refusal.reason, refusal.policy, refusal.retry_after)
             return _refused(refusal)
         return ok()
+
+    def _decide(self, payload: Any) -> Grant | Denial:
+        """Whether the door opens: that of an agent, unless a subclass says otherwise."""
+        return self.cortex.authorizer.authorize(self.agent, payload, self.connection.identity)
 
     def joined(self) -> None:
         self._seat = self._seat_wanted()
@@ -164,17 +168,17 @@ class CortexChannel(AuthorizedChannel):
                     return self._ping()
                 case "status":
                     return self._status(payload)
+                case "about":
+                    return ok(self.cortex.about(self.agent, self.grant))
         except InvalidMessage as problem:
             return invalid(problem)
         return super().handle_in(event, payload, ref)
 
     def _query(self, payload: Any) -> Reply:
         query = parse(Query, payload)
-        allowed = self.cortex.handlers.of(self.agent, self.grant)
-        handler = query.handler or (allowed[0] if allowed else None)
-        if handler is None or handler not in allowed:
-            reason = f"handler not available: {handler}" if allowed else "no handler is open to this agent"
-            return error(reason, field="handler", handlers=list(allowed))
+        handler = self.cortex.handlers.choose(self.agent, self.grant, query.handler or None)
+        if handler is None:
+            return self._no_handler(query.handler)
         if self.cortex.interrupts.find(self.agent, query.ref) is not None:
             return error(f"ref already in use: {query.ref}", field="ref")
         job = Job(
@@ -194,6 +198,16 @@ class CortexChannel(AuthorizedChannel):
             return _refused(refusal)
         self.socket.expect_more()  # the first thoughts
         return ok({"ref": query.ref, "status": "processing"})
+
+    def _no_handler(self, asked: str | None) -> Reply:
+        allowed = self.cortex.handlers.of(self.agent, self.grant)
+        if not allowed:
+            reason = "no handler is open to this agent"
+        elif asked is None:
+            reason = "handler required: there is none by default"
+        else:
+            reason = f"handler not available: {asked}"
+        return error(reason, field="handler", handlers=list(allowed))
 
     def _interrupt(self, payload: Any, ref: MessageRef) -> None:
         message = parse(Interrupt, payload)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any
 
+from synapse._version import __version__
 from synapse.channels import Channel, Endpoint, LocalPresence, LocalPubSub, Message, Presence, PubSub, Transport
 from synapse.cortex.absence import Absences
 from synapse.cortex.access import Authorizer, Grant, HandlerAccess, OpenDoor
@@ -30,7 +31,7 @@ from synapse.cortex.socket import CortexSocket
 from synapse.cortex.tape import Tape
 from synapse.cortex.watching import MonitorChannel
 from synapse.policies import Policies, RateLimit, kind_of
-from synapse.protocol import MONITOR, ROSTER, Serializer
+from synapse.protocol import MONITOR, ROSTER, About, Serializer
 from synapse.telemetry import events
 
 POLICY_VIOLATION = 1008  # close code, RFC 6455 section 7.4.1
@@ -218,6 +219,17 @@ class Cortex:
             buffer.begin(job.ref)
         self.load.changed(job.agent)
         return None
+
+    def about(self, agent: str, grant: Grant) -> About:
+        """What an agent may know of this node; its rules only if it is trusted."""
+        return About(
+            __version__,
+            self.node,
+            self.connections.count(),
+            len(self.interrupts),
+            list(self.handlers.of(agent, grant)),
+            self.policies.encode() if grant.trusted else None,
+        )
 
     def arrived(self, channel: CortexChannel, connection: Connection) -> None:
         """An agent has joined by a channel."""

@@ -6,7 +6,9 @@ alone, because messages and tracebacks carry paths, arguments and, sooner or lat
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from typing import Any, ClassVar
 
 
 class HandlerError(Exception):
@@ -15,12 +17,41 @@ class HandlerError(Exception):
     Parameters
     ----------
     reason
-        A short sentence, safe to show to whoever sent the query.
+        A short sentence, safe to show to whoever sent the query, or a word for programs (``rate_limited``).
+    detail
+        The sentence, where the reason is a word.
+    retry_after
+        When asking again makes sense, in s.
+
+    Attributes
+    ----------
+    status : str
+        With which status the query ends.
     """
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
+    status: ClassVar[str] = "error"
+
+    def __init__(self, reason: str, *, detail: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(reason if detail is None else f"{reason}: {detail}")
         self.reason = reason
+        self.detail = detail
+        self.retry_after = retry_after
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What the agent is told."""
+        data: dict[str, Any] = {"reason": self.reason}
+        if self.detail is not None:
+            data["detail"] = self.detail
+        if self.retry_after is not None:
+            data["retry_after_ms"] = max(1, math.ceil(self.retry_after * 1000))
+        return data
+
+
+class HandlerTimeout(HandlerError):
+    """Something that the handler needs took too long: the query ends with status ``timeout``."""
+
+    status: ClassVar[str] = "timeout"
 
 
 class UnknownHandler(HandlerError):

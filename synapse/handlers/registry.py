@@ -22,7 +22,11 @@ log = logging.getLogger("synapse.handlers")
 GROUP = "synapse.handlers"
 """The entry-point group of packages that bring handlers."""
 
-BUILT_IN = {"echo": "synapse.handlers.echo:echo", "kernel": "synapse.handlers.kernel:KernelHandler"}
+BUILT_IN = {
+    "echo": "synapse.handlers.echo:echo",
+    "kernel": "synapse.handlers.kernel:KernelHandler",
+    "model": "synapse.handlers.model:ModelHandler",
+}
 """The room's own handlers, there even when the package was not installed (a source tree on the path)."""
 
 Target: TypeAlias = Handler | type | str | EntryPoint
@@ -116,6 +120,8 @@ class HandlerRegistry:
             raise UnknownHandler(name, self._targets)
         try:
             handler = self._make(name)
+        except HandlerError:
+            raise  # it says itself what is missing
         except Exception as error:
             log.exception("handler %r cannot be loaded", name)
             raise HandlerUnavailable(f"handler {name!r} cannot be loaded ({type(error).__name__})") from error

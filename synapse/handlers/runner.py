@@ -95,7 +95,7 @@ class HandlerRunner:
         except (GeneratorExit, asyncio.CancelledError):
             raise  # `_done` sees to the ending, if cancelling was the handler's own idea
         except HandlerError as error:
-            self._fail(job, error.reason)
+            self._report(job, error)
         except BaseException as error:  # SystemExit in a handler must not end the server, nor lose the ending
             if job.state is State.RUNNING:
                 log.error("handler %r failed on query %s/%s", job.handler, job.agent, job.ref, exc_info=error)
@@ -107,7 +107,7 @@ class HandlerRunner:
         known = self._open.get(job.handler)
         if known is None:
             opened: Any = await self.registry.open(job.handler)
-            known = self._open[job.handler] = opened, _is_async(opened)
+            known = self._open[job.handler] = opened, is_async(opened)
         handler: Any = known[0]
         query = Query(job)
         if known[1]:
@@ -128,11 +128,15 @@ class HandlerRunner:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the ending of query %s/%s failed", job.agent, job.ref, exc_info=error)
 
+    def _report(self, job: Job, error: HandlerError) -> None:
+        job.scheduler.finish(job, error.status, error.data, error.reason)
+
     def _fail(self, job: Job, reason: str) -> None:
         job.scheduler.finish(job, "error", {"reason": reason}, reason)
 
 
-def _is_async(handler: Any) -> bool:
+def is_async(handler: Any) -> bool:
+    """Whether a handler runs as a task rather than in a thread."""
     return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(getattr(handler, "__call__", None))  # noqa: B004
 
 

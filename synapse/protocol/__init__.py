@@ -7,6 +7,7 @@ socket, no clock and no other room.
 from synapse.protocol.errors import InvalidMessage, MalformedFrame, ProtocolError
 from synapse.protocol.frame import Encoded, Frame
 from synapse.protocol.messages import (
+    About,
     Error,
     Interrupt,
     Interrupted,
@@ -29,7 +30,7 @@ from synapse.protocol.serializers import (
     raw,
     serializer_for,
 )
-from synapse.protocol.topics import LONGEST_AGENT_ID, MONITOR, RESERVED_AGENTS, ROSTER, is_agent_id
+from synapse.protocol.topics import LONGEST_AGENT_ID, MONITOR, RESERVED_AGENTS, ROSTER, WORKER, is_agent_id
 
 __all__ = [
     "LONGEST_AGENT_ID",
@@ -38,6 +39,8 @@ __all__ = [
     "ROSTER",
     "V1_SERIALIZER",
     "V2_SERIALIZER",
+    "WORKER",
+    "About",
     "Encoded",
     "Error",
     "Frame",

@@ -109,6 +109,29 @@ class Pong(msgspec.Struct, frozen=True):
     timestamp: int
 
 
+class About(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The response to ``about``: what an agent may know of its server.
+
+    Parameters
+    ----------
+    version, node
+        Of the server, and its own name.
+    agents, queries
+        How many agents are connected, and how many queries are unfinished.
+    handlers
+        What this agent may use, by name or pattern; the first name is its default.
+    policies
+        The rules in force, for who is trusted.
+    """
+
+    version: str
+    node: str
+    agents: int
+    queries: int
+    handlers: list[str]
+    policies: dict[str, Any] | None = None
+
+
 class Error(msgspec.Struct, frozen=True, omit_defaults=True):
     """The response of a ``phx_reply`` whose status is ``error``.
 

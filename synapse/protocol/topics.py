@@ -11,6 +11,9 @@ MONITOR = "cortex:monitor"
 RESERVED_AGENTS = frozenset({"presence", "monitor"})
 """What no agent may be called, as its topic would be a reserved one."""
 
+WORKER = "worker:"
+"""What the topics of workers begin with, and the handlers that they are: a worker's topic is its handler's name."""
+
 LONGEST_AGENT_ID = 255
 """How many characters an agent's id may have."""
 

@@ -80,10 +80,11 @@ class SynapseApp(ExtensionApp):
     ).tag(config=True)
     handlers = Dict(  # type: ignore[assignment]  # see _prepare_handlers
         value_trait=List(Unicode()),
-        default_value={"*": ["echo", "kernel"]},
+        default_value={"*": ["echo", "kernel", "worker:*"]},
         help="""Which handlers the agents of a pattern may use: {"lab-*": ["kernel"], "*": ["echo"]}. The first of
         a list is the default, a query may name another. A handler is a name of the entry-point group
-        `synapse.handlers`, or "module:attribute".""",
+        `synapse.handlers`, or "module:attribute", or "worker:NAME" for what a worker of that name answers;
+        "worker:*" stands for all of them.""",
     ).tag(config=True)
     trusted_handlers = List(
         Unicode(),
@@ -95,6 +96,11 @@ class SynapseApp(ExtensionApp):
         value_trait=Dict(),
         help="""Options of handlers that have some: {"kernel": {"max_kernels": 4, "idle_timeout": 600}}. See the
         handler's own documentation.""",
+    ).tag(config=True)
+    key_workers = List(
+        Unicode(),
+        help="""Workers that whoever has an API key may be, by name or pattern: ["spell", "lab-*"]. A worker sees the
+        queries of others, so without this it takes a Jupyter user, or a notebook that this server has started.""",
     ).tag(config=True)
     channels = Dict(
         value_trait=Unicode(),
@@ -239,7 +245,7 @@ class SynapseApp(ExtensionApp):
                 handlers=self.handlers,
                 trusted_handlers=self.trusted_handlers,
                 handler_options=self.handler_options,
-                authorizer=DoorKeeper(self._key_ring(stored_keys)),
+                authorizer=DoorKeeper(self._key_ring(stored_keys), self.key_workers),
                 stored_keys=stored_keys,
                 secret=blake2b(self.jupyter.cookie_secret, person=b"synapse-tokens").digest(),
                 policies=self._read_policies(),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
 import msgspec
 
-from synapse.cortex import Denial, Grant
+from synapse.cortex import Denial, Grant, matches
+from synapse.protocol import WORKER
 from synapse.server.keystore import StoredKeys
 from synapse.server.tokens import Bearer
 
@@ -94,17 +95,37 @@ class DoorKeeper:
     An identity opens every agent's door, and so does a configured key; a stored key and a token open those of their
     own agents. The roster, which can only be read, is open to whoever could open some agent's door. The monitor is
     open to those that are trusted: see `synapse.cortex.MonitorChannel`; a token never opens it.
+
+    Parameters
+    ----------
+    keys
+        The API keys.
+    key_workers
+        Workers, by name or pattern, that whoever has a key may be. A worker sees the queries of others, so for all
+        other names it takes an identity, or a trusted key; a token never does, and a stored key only if it is good for
+        agents called ``worker:<name>``, as one for all agents is.
     """
 
-    def __init__(self, keys: KeyRing) -> None:
+    def __init__(self, keys: KeyRing, key_workers: Sequence[str] = ()) -> None:
         self._keys = keys
+        self._key_workers = tuple(key_workers)
 
     def authorize(self, agent: str, payload: Any, identity: Any) -> Grant | Denial:
         """Decide on a join of `agent`."""
-        if isinstance(identity, Identity):
-            return Grant(f"user:{identity.name}", trusted=True)
         if isinstance(identity, Bearer) and agent != "monitor" and (identity.covers(agent) or agent == "presence"):
             return Grant(f"token:{identity.user}")
+        return self._by_identity_or_key(agent, payload, identity)
+
+    def authorize_worker(self, name: str, payload: Any, identity: Any) -> Grant | Denial:
+        """Decide on the join of a worker."""
+        answer = self._by_identity_or_key(f"{WORKER}{name}", payload, identity)
+        if isinstance(answer, Denial) or answer.trusted or any(matches(name, one) for one in self._key_workers):
+            return answer
+        return Denial("unauthorized")
+
+    def _by_identity_or_key(self, agent: str, payload: Any, identity: Any) -> Grant | Denial:
+        if isinstance(identity, Identity):
+            return Grant(f"user:{identity.name}", trusted=True)
         key = payload.get("api_key") if isinstance(payload, dict) else None
         if key is None:
             return Denial(_WITHOUT_KEY.get(type(identity), "unauthorized"))

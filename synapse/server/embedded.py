@@ -74,7 +74,7 @@ async def start_embedded(**service_options: Any) -> EmbeddedServer:
     keys.add("embedded", api_key, trusted=True)
     options: dict[str, Any] = {
         "settings": Settings(stop_grace=0.0),  # it ends with its process, which has nothing to wait for
-        "handlers": {"*": ["echo", "kernel"]},
+        "handlers": {"*": ["echo", "kernel", "worker:*"]},
         "trusted_handlers": ["kernel"],
     }
     service = Service(**{**options, "authorizer": DoorKeeper(keys), "node": "embedded", **service_options})

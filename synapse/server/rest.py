@@ -130,6 +130,15 @@ class QueryInfo(msgspec.Struct, frozen=True):
     thoughts: int
 
 
+class WorkerInfo(msgspec.Struct, frozen=True):
+    """A worker. `connection` is its connection's number; `running` of its `concurrency` places are taken."""
+
+    worker: str
+    connection: int
+    running: int
+    concurrency: int
+
+
 class TokenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a token is asked for: an agent or a pattern of agents, and for how many seconds."""
 
@@ -247,6 +256,27 @@ class QueriesHandler(CortexAPIHandler):
         self.answer({"queries": answer})
 
 
+class WorkersHandler(CortexAPIHandler):
+    """``GET /cortex/api/workers``"""
+
+    @authenticated
+    @authorized
+    def get(self) -> None:
+        """All workers, and how many queries wait for those of each name."""
+        pool = self.service.workers
+        crews = pool.workers()
+        self.answer(
+            {
+                "workers": [
+                    WorkerInfo(name, int(seat.name), len(seat.jobs), seat.concurrency)
+                    for name, seats in crews.items()
+                    for seat in seats
+                ],
+                "waiting": {name: pool.waiting(name) for name in crews},
+            }
+        )
+
+
 class AgentHandler(CortexAPIHandler):
     """``DELETE /cortex/api/agents/<id>``"""
 
@@ -306,6 +336,7 @@ def routes(service: Service) -> list[tuple[str, type[JupyterHandler], dict[str, 
         (r"/cortex/api/metrics", MetricsHandler, options),
         (r"/cortex/api/agents", AgentsHandler, options),
         (r"/cortex/api/agents/([^/]+)", AgentHandler, options),
+        (r"/cortex/api/workers", WorkersHandler, options),
         (r"/cortex/api/tokens", TokensHandler, options),
         (r"/cortex/api/queries", QueriesHandler, options),
         (r"/cortex/api/policies", PoliciesHandler, options),

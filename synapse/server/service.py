@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import secrets
 import time
 from collections.abc import Mapping
@@ -19,9 +20,17 @@ from websockets.server import ServerProtocol
 
 from synapse.channels import Channel
 from synapse.cortex import Authorizer, Cortex, HandlerAccess
-from synapse.handlers import HandlerRegistry, HandlerRunner, UnknownHandler
+from synapse.handlers import (
+    Dispatch,
+    HandlerRegistry,
+    HandlerRunner,
+    HandlerUnavailable,
+    UnknownHandler,
+    WorkerPool,
+    channel_of,
+)
 from synapse.policies import Policies, PolicyError
-from synapse.protocol import Serializer
+from synapse.protocol import WORKER, Serializer
 from synapse.server.auth import BadToken, Identity
 from synapse.server.carriers import Vigil
 from synapse.server.keystore import StoredKeys
@@ -88,7 +97,7 @@ class Service:
     trusted_handlers
         Handlers that a mere API key does not open.
     handler_options
-        Keyword arguments of handlers that are classes, by name.
+        Keyword arguments of handlers that are classes, by name; those of ``worker`` are for the `WorkerPool`.
     authorizer
         Decides on joins.
     secret
@@ -110,6 +119,8 @@ class Service:
         If `handlers` names one that no one provides.
     synapse.policies.PolicyError
         If `policies` have rules for such a one.
+    synapse.handlers.HandlerUnavailable
+        If the options for workers make no sense.
     """
 
     def __init__(
@@ -132,23 +143,26 @@ class Service:
         self.tokens = Tokens(secret or secrets.token_bytes(32))
         self.stopping = False
         self.started_at = time.time()
-        names = {name for allowed in handlers.values() for name in allowed}
-        registry = HandlerRegistry.discover(sorted(names), handler_options)
+        names = {name for allowed in handlers.values() for name in allowed if not name.startswith(WORKER)}
+        options = dict(handler_options or {})
+        of_workers = options.pop("worker", {})
+        registry = HandlerRegistry.discover(sorted(names), options)
         for name in trusted_handlers:  # a misspelt one would open what it was meant to guard
-            if name not in registry:
+            if name not in registry and not name.startswith(WORKER):
                 raise UnknownHandler(name, list(registry))
         self.runner = HandlerRunner(registry)
+        self.workers = _pool(loop, of_workers)
         self._names = names
         if policies is not None:
             self._check_handlers(policies)
         self.cortex = Cortex(
             loop,
-            self.runner,
+            Dispatch(self.runner, self.workers),
             epoch=self.started_at - loop.time(),
             policies=policies,
             authorizer=authorizer,
             handlers=HandlerAccess(handlers, trusted_handlers),
-            channels=channels,
+            channels={f"{WORKER}*": channel_of(self.workers, self.settings.max_message_bytes), **(channels or {})},
             linger=self.settings.linger,
             grace=self.settings.resume_grace,
             max_message=self.settings.max_message_bytes,
@@ -157,6 +171,7 @@ class Service:
             watch_with_keys=self.settings.watch_with_keys,
         )
         self.runner.bind(self.cortex)
+        self.workers.bind(self.cortex)
         self.metrics = Metrics(self.cortex)
         self.cortex.monitor.probe = ServiceProbe(self.metrics)
         self.loop = loop
@@ -191,7 +206,9 @@ class Service:
 
     def _check_handlers(self, policies: Policies) -> None:
         for name in policies.handlers:
-            if name not in self.runner.registry:  # a misspelt one would leave without a limit what it was meant for
+            if name not in self.runner.registry and not name.startswith(
+                WORKER
+            ):  # a misspelt one would leave without a limit what it was meant for
                 known = ", ".join(sorted(self.runner.registry))
                 raise PolicyError(f"handlers.{name}", f"is no handler of this server, which has {known}")
 
@@ -248,6 +265,13 @@ class Service:
         self._open.discard(websocket)
         if not self._open:
             self._all_lost.set()
+
+
+def _pool(loop: asyncio.AbstractEventLoop, options: Mapping[str, Any]) -> WorkerPool:
+    try:
+        return WorkerPool(loop, random.random, **options)
+    except (TypeError, ValueError) as error:  # a PolicyError is one
+        raise HandlerUnavailable(f"worker: {error}") from error
 
 
 async def _within(event: asyncio.Event, seconds: float) -> None:

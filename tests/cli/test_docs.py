@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -9,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from websockets.sync.client import connect
 
+from synapse.handlers import ModelHandler
 from tests.support import foreign
 from tests.support.lean import LEAN, eventually, nobody_connected
 from tests.support.server import LiveServer, live_server
@@ -22,6 +25,7 @@ from tests.support.server import LiveServer, live_server
 ROOT = Path(__file__).parents[2]
 KEY = "my-secret-key"
 HANDLERS = 'c.SynapseApp.handlers = {"*": ["my_handlers:spell", "my_handlers:count"]}\n'
+WORKERS = 'c.SynapseApp.key_workers = ["*"]\n'
 ROOMS = 'c.SynapseApp.channels = {"room:*": "my_rooms.RoomChannel"}\n'
 VOLATILE = {"timestamp", "online_at", "phx_ref", "latency_ms", "pong"}
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/protocol.md", "docs/security.md")
@@ -61,7 +65,7 @@ def at(code: str, server: LiveServer) -> str:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A server as the README starts it."""
-    with live_server(tmp_path_factory.mktemp("server"), config=LEAN, api_key=KEY) as running:
+    with live_server(tmp_path_factory.mktemp("server"), config=LEAN + WORKERS, api_key=KEY) as running:
         yield running
 
 
@@ -84,6 +88,16 @@ class TestReadme:
 
     def test_code_runs_in_a_kernel(self, tmp_path: Path) -> None:
         assert run(snippet('handler="kernel")'), tmp_path).splitlines()[-1] == "21"
+
+    def test_a_function_of_a_notebook_answers(self, tmp_path: Path) -> None:
+        assert run(snippet("agent.serve(spell)"), tmp_path).splitlines()[1:] == [*"Hello"]
+
+    def test_a_language_models_options_are_options(self) -> None:
+        config = SimpleNamespace(SynapseApp=SimpleNamespace())
+        exec(snippet("qwen3"), {"c": config})
+        options = config.SynapseApp.handler_options["model"]
+        assert ModelHandler(**options).model == options["model"]
+        assert "api_key_env" in inspect.signature(ModelHandler).parameters
 
     def test_the_python_client_connects(self, server: LiveServer, tmp_path: Path) -> None:
         (code,) = [one for one in snippets("README.md", "python") if "4000" in one and '"Hello").data' in one]
@@ -145,13 +159,13 @@ print(app.linger, app.policies["queue"]["bound"], app.handlers["lab-*"])
     def test_every_question_to_the_rest_api_has_an_answer(self, server: LiveServer) -> None:
         asked = re.findall(r"(?:-X (\w+) )?http://127.0.0.1:4000/cortex(\S+)", snippet("curl", "sh"))
         names = [path.rpartition("/")[2] for method, path in asked if not method]
-        assert names == ["health", "agents", "queries", "policies", "metrics"]
+        assert names == ["health", "agents", "queries", "workers", "policies", "metrics"]
         for name in names[:-1]:  # the last is no JSON; it has tests of its own
             assert server.get(f"/api/{name}")
 
 
 class TestProtocol:
-    @pytest.mark.parametrize("number", range(4), ids=["a session", "refusals", "resume", "V1"])
+    @pytest.mark.parametrize("number", range(5), ids=["a session", "refusals", "resume", "workers", "V1"])
     def test_a_session_is_as_it_is_written(self, number: int, server: LiveServer) -> None:
         lines = snippets("docs/protocol.md", "text")[number].splitlines()
         eventually(lambda: nobody_connected(server), "the agents of the other sessions have left")
@@ -166,7 +180,7 @@ class TestProtocol:
                 assert in_order(heard) == in_order(answers)
 
     def test_these_are_all(self) -> None:
-        assert len(snippets("docs/protocol.md", "text")) == 4
+        assert len(snippets("docs/protocol.md", "text")) == 5
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.manager import KernelManager
 
 from synapse.client import io
 from tests.client.fake import PATIENCE, FakeCortex
@@ -21,6 +23,25 @@ def cortex() -> Iterator[FakeCortex]:
     fake = FakeCortex()
     yield fake
     fake.stop()
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[KernelManager]:
+    kernel = KernelManager(kernel_name="python3", transport="ipc")
+    kernel.start_kernel()
+    yield kernel
+    kernel.shutdown_kernel(now=True)
+    kernel.cleanup_resources()
+    kernel.context.destroy()
+
+
+@pytest.fixture
+def client(kernel: KernelManager) -> Iterator[BlockingKernelClient]:
+    client = kernel.client()
+    client.start_channels()
+    client.wait_for_ready(PATIENCE)
+    yield client
+    client.stop_channels()
 
 
 @pytest.fixture(autouse=True)

@@ -711,6 +711,59 @@ class TestPresence:
         assert self.roster(joined) == {"ada": ["1"]}
 
 
+class TestAWatchedTopic:
+    """Another topic than the agent's own: a worker's, for example."""
+
+    TOPIC = "worker:spell"
+
+    def watch(self, bench: Bench) -> Any:
+        bench.session.watch(self.TOPIC, bench.now, {"concurrency": 2})
+        (join,) = bench.sent()
+        return join
+
+    def test_is_joined_with_what_is_to_be_said_there(self, joined: Bench) -> None:
+        join = self.watch(joined)
+        assert join[2:] == [self.TOPIC, "phx_join", {"concurrency": 2, "api_key": "k"}]
+        joined.reply(join, {"max_bytes": 5})
+        assert joined.said() == [ev.Joined(self.TOPIC, {"max_bytes": 5})]
+
+    def test_is_joined_again_after_a_drop_with_the_same(self, joined: Bench) -> None:
+        joined.reply(self.watch(joined))
+        joined.drop()
+        joined.after(0.5)
+        joined.session.connected(joined.now)
+        assert joined.sent()[-1][2:] == [self.TOPIC, "phx_join", {"concurrency": 2, "api_key": "k"}]
+
+    def test_that_was_joined_once_is_tried_again_when_a_join_comes_to_nothing(self, joined: Bench) -> None:
+        joined.reply(self.watch(joined))
+        joined.push(None, "phx_error", {}, self.TOPIC)
+        joined.after(1)
+        joined.said()
+        joined.reply(joined.sent()[-1], {"reason": "not now"}, "error")
+        assert joined.said() == [ev.JoinRefused(self.TOPIC, "not now", final=False)]
+        joined.after(2)
+        assert joined.sent()[-1][2:4] == [self.TOPIC, "phx_join"]
+
+    def test_is_given_up_when_asking_again_is_of_no_use(self, joined: Bench) -> None:
+        joined.reply(self.watch(joined))
+        joined.push(None, "phx_error", {}, self.TOPIC)
+        joined.after(1)
+        joined.said()
+        joined.reply(joined.sent()[-1], {"reason": "unauthorized"}, "error")
+        assert joined.said() == [ev.JoinRefused(self.TOPIC, "unauthorized", final=True)]
+        joined.after(20)
+        assert joined.sent() == []
+
+    def test_that_the_server_closes_is_over(self, joined: Bench) -> None:
+        joined.reply(self.watch(joined))
+        joined.said()
+        joined.push(None, "phx_close", {}, self.TOPIC)
+        assert joined.said() == [ev.TopicClosed(self.TOPIC)]
+        joined.after(20)
+        assert joined.sent() == []
+        assert joined.session.status == "joined"
+
+
 KEYS = st.sampled_from(["ada", "bob", "cy"])
 STEPS = st.lists(st.tuples(KEYS, st.sampled_from(["join", "leave", "update"])), max_size=30)
 

@@ -2,32 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
 from tests.client.fake import PATIENCE, FakeCortex
-
-
-@pytest.fixture
-def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[KernelManager]:
-    kernel = KernelManager(kernel_name="python3", transport="ipc")
-    kernel.start_kernel()
-    yield kernel
-    kernel.shutdown_kernel(now=True)
-    kernel.cleanup_resources()
-    kernel.context.destroy()
-
-
-@pytest.fixture
-def client(kernel: KernelManager) -> Iterator[BlockingKernelClient]:
-    client = kernel.client()
-    client.start_channels()
-    client.wait_for_ready(PATIENCE)
-    yield client
-    client.stop_channels()
 
 
 def test_stops_an_awaiting_cell_and_its_query(

@@ -27,6 +27,24 @@ class TestHandlerAccess:
         access = HandlerAccess({"*": ["kernel", "echo"]}, trusted_only=["kernel"])
         assert (access.of("a", KEY), access.of("a", USER)) == (("echo",), ("kernel", "echo"))
 
+    def test_a_handler_may_be_a_pattern_which_is_no_default(self) -> None:
+        access = HandlerAccess({"*": ["worker:lab-*", "echo"]})
+        chosen = [access.choose("a", KEY, asked) for asked in (None, "worker:lab-1", "worker:x", "worker:lab-*")]
+        assert chosen == ["echo", "worker:lab-1", None, None]
+
+    def test_a_key_for_certain_handlers_opens_these_of_a_pattern(self) -> None:
+        access, key = HandlerAccess({"*": ["echo", "worker:*"]}), Grant("k", handlers=("worker:lab-*", "kernel"))
+        assert access.of("a", key) == ("worker:lab-*",)
+        chosen = [access.choose("a", key, asked) for asked in (None, "worker:lab-1", "worker:x", "echo", "kernel")]
+        assert chosen == [None, "worker:lab-1", None, None, None]
+
+    def test_what_is_for_the_trusted_may_be_a_pattern_or_within_one(self) -> None:
+        access = HandlerAccess({"*": ["echo", "worker:*"]}, trusted_only=["worker:secret-*"])
+        assert access.choose("a", KEY, "worker:secret-1") is None
+        assert access.choose("a", USER, "worker:secret-1") == "worker:secret-1"
+        assert access.choose("a", KEY, "worker:spell") == "worker:spell"
+        assert HandlerAccess({"*": ["echo", "worker:*"]}, trusted_only=["worker:*"]).of("a", KEY) == ("echo",)
+
     def test_names_are_told_apart_by_case(self) -> None:
         assert HandlerAccess({"Lab": ["echo"]}).of("lab", KEY) == ()
 

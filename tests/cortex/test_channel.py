@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from synapse._version import __version__
 from synapse.cortex import Grant, HandlerAccess
 from synapse.policies import Fixed, FixedTimeout, Policies, Priority
 from synapse.protocol import Frame
@@ -258,6 +259,29 @@ class TestHandlers:
     def test_an_agent_that_may_use_none_learns_it(self) -> None:
         reply = Node(handlers=self.ACCESS, authorizer=Key()).agent("nobody").refused("q1")
         assert reply == {"reason": "no handler is open to this agent", "field": "handler", "handlers": []}
+
+
+class TestAbout:
+    def test_an_agent_learns_what_it_may_use_and_how_busy_the_node_is(self) -> None:
+        node = Node(handlers=TestHandlers.ACCESS)
+        agent = node.agent("a")
+        agent.query("q1")
+        status, about = agent.ask("about")
+        policies = about.pop("policies")
+        assert status == "ok"
+        assert about == {
+            "version": __version__,
+            "node": "local",
+            "agents": 1,
+            "queries": 1,
+            "handlers": ["echo", "model", "kernel"],
+        }
+        assert Policies.decode(policies) == node.cortex.policies
+
+    def test_the_rules_are_not_for_those_with_a_mere_key(self) -> None:
+        _, about = Node(handlers=TestHandlers.ACCESS, authorizer=Key()).agent("a").ask("about")
+        assert "policies" not in about
+        assert about["handlers"] == ["echo", "model"]
 
 
 class TestInterrupt:

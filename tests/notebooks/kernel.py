@@ -50,6 +50,8 @@ class ServerKernel:
             missing -= {kind, content.get("execution_state")}
             if message["channel"] == "iopub":
                 _add(outputs, kind, content)
+        for output in outputs:
+            output.pop("transient", None)
         return outputs
 
     def text(self, expression: str) -> str:
@@ -102,6 +104,10 @@ def _add(outputs: list[Output], kind: str, content: dict[str, Any]) -> None:
             last["text"] += content["text"]
         else:
             outputs.append({"output_type": "stream", **content})
+    elif kind == "update_display_data":  # what the page shows in the end is what a file keeps
+        identity = content["transient"]["display_id"]
+        for output in outputs:
+            if output.get("transient", {}).get("display_id") == identity:
+                output.update(data=content["data"], metadata=content["metadata"])
     elif kind in ("display_data", "execute_result", "error"):
-        content.pop("transient", None)
         outputs.append({"output_type": kind, **content})

@@ -103,7 +103,7 @@ class TestKeys:
             reply = phx.push("cortex:no-kernel", "query", {"q": "1", "ref": "r", "handler": "kernel"})
         assert reply["status"] == "error"
         assert reply["response"]["field"] == "handler"
-        assert reply["response"]["handlers"] == ["echo"]
+        assert reply["response"]["handlers"] == ["echo", "worker:*"]
 
 
 class TestJupyterIdentities:

@@ -40,7 +40,7 @@ def test_agents_see_each_other_at_once_with_status_and_load(server: LiveServer) 
 def test_an_unknown_handler_is_refused_with_those_it_may_use(server: LiveServer) -> None:
     with synapse.connect(server.url, api_key=KEY, agent="ada") as agent, pytest.raises(synapse.QueryRefused) as refused:
         agent.ask("", handler="nope")
-    assert refused.value.handlers == ["echo"]
+    assert refused.value.handlers == ["echo", "worker:*"]
     assert "This agent may use: echo" in str(refused.value)
 
 

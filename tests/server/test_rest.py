@@ -10,7 +10,7 @@ from tests.support.phx import Phx
 from tests.support.server import LiveServer
 
 
-@pytest.mark.parametrize("path", ["/api/health", "/api/agents", "/api/queries"])
+@pytest.mark.parametrize("path", ["/api/health", "/api/agents", "/api/queries", "/api/workers"])
 def test_a_stranger_is_forbidden(server: LiveServer, path: str) -> None:
     with pytest.raises(urllib.error.HTTPError) as refusal:
         server.get(path, token="wrong")
