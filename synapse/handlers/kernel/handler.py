@@ -45,6 +45,10 @@ WITHHELD = (
 """Environment variables that the kernels do not inherit: the server's keys, and the name of a notebook that is
 not theirs. `SYNAPSE_URL` is inherited."""
 
+BACKLOG = 20_000
+"""How many messages of a kernel may wait to be read, in a flood of output. What comes beyond that is lost; with
+ZeroMQ's own 1 000 a busy server would lose results."""
+
 
 class KernelHandler:
     """Runs each query's `q` as code in a kernel of its agent's own.
@@ -198,6 +202,7 @@ class KernelHandler:
     def _make_kernel(self) -> Kernel:
         if self._context is None or self._directory is None:
             self._context = zmq.asyncio.Context()
+            self._context.setsockopt(zmq.RCVHWM, BACKLOG)  # of the sockets to come
             self._directory = Path(tempfile.mkdtemp(prefix="synapse-"))  # only for us: mode 0700
         path = self._directory / str(next(self._numbers))
         return Kernel(path, self.kernel_name, self._context, env=self._environment(), **self._limits)
