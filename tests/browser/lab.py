@@ -124,6 +124,7 @@ class Notebook:
         self.page.evaluate("(theme) => window.jupyterapp.commands.execute('apputils:change-theme', { theme })", name)
         light = "false" if "Dark" in name else "true"
         self.page.wait_for_function(f"() => document.body.dataset.jpThemeLight === '{light}'")
+        expect(self.page.locator("#jupyterlab-splash")).to_have_count(0, timeout=PATIENCE)
 
     def panel(self, name: str) -> Locator:
         """A widget by its name."""

@@ -90,6 +90,28 @@ def put(server: LiveServer, **parts: object) -> None:
     urllib.request.urlopen(request, timeout=10).close()
 
 
+def test_it_is_worth_looking_at(opened: Notebook) -> None:
+    """Pictures for people: light and dark, wide and narrow."""
+    opened.page.set_viewport_size({"width": 1600, "height": 1240})
+    opened.page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
+    put(opened.server, concurrency={"kind": "fixed", "limit": 8})
+    opened.execute(SHOW)
+    inspector = choose_last_query(opened, "grace")
+    expect(inspector.locator(".syn-event").first).to_have_text("query")
+    opened.shot("dashboard-light")
+    opened.theme("JupyterLab Dark")
+    opened.shot("dashboard-dark")
+    opened.page.set_viewport_size({"width": 560, "height": 1600})
+    expect(row(opened, "ada").locator(".syn-c-rtt")).to_be_hidden()
+    opened.shot("dashboard-narrow-dark")
+    opened.theme("JupyterLab Light")
+    opened.shot("dashboard-narrow-light")
+    width = opened.panel("Flow").evaluate("(element) => element.scrollWidth - element.clientWidth")
+    assert width <= 0, "it spills over its side"
+    put(opened.server, concurrency={"kind": "fixed", "limit": 100})
+    opened.page.set_viewport_size({"width": 1600, "height": 1000})
+
+
 class TestRoster:
     def test_it_shows_who_joins_and_who_leaves_within_a_second(self, opened: Notebook) -> None:
         expect(row(opened, "ada")).to_be_visible()
@@ -168,10 +190,11 @@ class TestFlow:
 
     def test_a_pause_loses_nothing(self, opened: Notebook) -> None:
         flow = opened.panel("Flow")
-        opened.execute("ada.ask('thoughts=1')")
-        expect(row(opened, "ada").locator(".syn-c-running")).to_have_text("·")
-        flow.get_by_role("button", name="Pause").click()
+        expect(flow).to_have_attribute("data-spans", re.compile(r"\d+"))
         before = opened.data(flow)
+        opened.execute("ada.ask('thoughts=1')")
+        expect(flow).to_have_attribute("data-spans", str(int(before["spans"]) + 1))
+        flow.get_by_role("button", name="Pause").click()
         opened.execute("for _ in range(100): ada.ask('thoughts=8')")
         # Each is submitted, admitted, started, has eight thoughts and is finished.
         expect(flow).to_have_attribute("data-unseen", re.compile(r"^12\d\d$"))
@@ -180,7 +203,7 @@ class TestFlow:
         opened.shot("paused", flow)
         button.click()
         expect(flow).to_have_attribute("data-paused", "false")
-        expect(flow).to_have_attribute("data-spans", str(int(before["spans"]) + 100))
+        expect(flow).to_have_attribute("data-spans", str(int(before["spans"]) + 101))
         after = opened.data(flow)
         assert int(after["events"]) - int(before["events"]) >= 1200
         assert after["lost"] == "0"
@@ -205,27 +228,6 @@ class TestFlow:
 
 
 class TestThePage:
-    def test_it_is_worth_looking_at(self, opened: Notebook) -> None:
-        """Pictures for people: light and dark, wide and narrow."""
-        opened.page.set_viewport_size({"width": 1600, "height": 1240})
-        opened.page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
-        put(opened.server, concurrency={"kind": "fixed", "limit": 8})
-        opened.execute(SHOW)
-        inspector = choose_last_query(opened, "grace")
-        expect(inspector.locator(".syn-event").first).to_have_text("query")
-        opened.shot("dashboard-light")
-        opened.theme("JupyterLab Dark")
-        opened.shot("dashboard-dark")
-        opened.page.set_viewport_size({"width": 560, "height": 1600})
-        expect(row(opened, "ada").locator(".syn-c-rtt")).to_be_hidden()
-        opened.shot("dashboard-narrow-dark")
-        opened.theme("JupyterLab Light")
-        opened.shot("dashboard-narrow-light")
-        width = opened.panel("Flow").evaluate("(element) => element.scrollWidth - element.clientWidth")
-        assert width <= 0, "it spills over its side"
-        put(opened.server, concurrency={"kind": "fixed", "limit": 100})
-        opened.page.set_viewport_size({"width": 1600, "height": 1000})
-
     def test_colours_follow_the_theme(self, opened: Notebook) -> None:
         ground = "(element) => getComputedStyle(element).backgroundColor"
         light = opened.panel("Flow").evaluate(ground)
@@ -281,6 +283,91 @@ class TestThePage:
         expect(opened.page.locator(".synapse-still")).to_be_hidden()
         opened.save()
         assert "1 agents, 0 of 100 slots in use" in (opened.server.home / opened.name).read_text()
+
+
+EMBEDDED = """
+import os
+del os.environ["SYNAPSE_URL"], os.environ["SYNAPSE_API_KEY"]
+from synapse.client import discovery
+discovery.parents = lambda *_: []  # as in an editor that runs kernels without a Jupyter server
+
+import synapse
+from synapse import widgets
+ada = synapse.connect(agent="ada")
+"""
+TABLE = """
+from synapse.telemetry import Row, to_frame
+story = lambda n: (float(n), float(n), n + 0.5, n + 1.0, n + 3.0, "success", None, 4)
+rows = [Row(f"agent-{n % 12}", "sim", f"q{n}", 5, 1, *story(n)) for n in range(60)]
+flow = widgets.Flow(to_frame(rows))
+flow
+"""
+
+
+@pytest.fixture(scope="module")
+def away(lab: LiveServer, browser: Browser) -> Iterator[Notebook]:
+    """A notebook whose cortex is in its kernel."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1400})
+    cells = (EMBEDDED, "widgets.Dashboard()", TABLE, "box = widgets.QueryBox(ada)\nbox", "widgets.PolicySliders()")
+    notebook = Notebook.open(context, lab, "away.ipynb", *cells)
+    notebook.run_all()
+    yield notebook
+    context.close()
+
+
+class TestOtherWays:
+    """Where the page cannot reach the cortex, and where there is none."""
+
+    def test_the_kernel_relays_what_the_page_cannot_get(self, away: Notebook) -> None:
+        away.page.get_by_role("region", name="Flow").first.locator(".syn-badge[data-status=live]").wait_for()
+        expect(row(away, "ada")).to_be_visible()
+        away.execute("grace = synapse.connect(agent='grace')")
+        expect(row(away, "grace")).to_be_visible(timeout=WITHIN)
+        away.execute("grace.close()")
+        expect(row(away, "grace")).to_have_count(0, timeout=WITHIN)
+
+    def test_the_inspector_asks_through_the_kernel(self, away: Notebook) -> None:
+        away.execute("ada.ask('thoughts=2 delay_ms=20')")
+        row(away, "ada").click()
+        away.page.locator("canvas.syn-flow").first.press("n")
+        events = away.panel("Inspector").locator(".syn-event")
+        expect(events).to_have_text(["query", "phx_reply", "thought", "thought", "result"])
+
+    def test_a_table_is_played(self, away: Notebook) -> None:
+        played = away.panel("Flow").nth(1)
+        played.scroll_into_view_if_needed()
+        slider = played.get_by_label("Time in the run")
+        expect(slider).to_have_attribute("aria-valuetext", re.compile("^62.*s of 62"))
+        slider.fill("500")
+        expect(slider).to_have_attribute("aria-valuetext", re.compile("^31.*s of"))
+        away.shot("run", played)
+        played.get_by_label("Speed").select_option("100")
+        played.get_by_role("button", name="Play").click()
+        expect(slider).to_have_attribute("aria-valuetext", re.compile("^62.*s of 62"))
+        expect(played.get_by_role("button", name="Play")).to_be_visible()
+
+    def test_a_question_can_be_asked_and_stopped_in_the_page(self, away: Notebook) -> None:
+        page = away.page
+        page.get_by_placeholder("Ask something").fill("thoughts=2 delay_ms=10")
+        page.get_by_role("button", name="Ask").click()
+        answer = page.locator(".widget-html .synapse")
+        expect(answer).to_contain_text("success")
+        page.get_by_placeholder("Ask something").fill("thoughts=900 delay_ms=100")
+        page.get_by_role("button", name="Ask").click()
+        expect(answer).to_contain_text("step 2")
+        page.locator("button.jupyter-button", has_text="Interrupt").click()
+        expect(answer).to_contain_text("interrupted in the notebook")
+        away.shot("controls")
+
+    def test_no_page_has_the_key_of_an_embedded_cortex(self, away: Notebook) -> None:
+        away.execute(
+            "from pathlib import Path; from synapse.client import opening, io\n"
+            "Path('key').write_text(opening.embedded(io.io_thread()).api_key)"
+        )
+        key = (away.server.home / "key").read_text()
+        away.save()
+        assert key not in away.page.content()
+        assert key not in (away.server.home / away.name).read_text()
 
 
 def test_it_says_so_while_the_server_is_away_and_comes_back(tmp_path: Path, browser: Browser) -> None:

@@ -165,7 +165,7 @@ class FlowView {
   belongs(agent, start) {
     const last = agent.spans.at(-1);
     const recent = agent.open.size > 0 || (last !== undefined && (last.finished ?? Infinity) > start);
-    if (this.filter.agentsOnly) return agent.online || recent || this.paused;
+    if (this.filter.agentsOnly) return agent.online || recent;
     return agent.spans.some((span) => span !== undefined && this.filter.span(span));
   }
 
