@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 from traitlets import Dict
 
-from synapse.widgets.live import still
 from synapse.widgets.picture import picture
 from synapse.widgets.table import Table, to_table
 from synapse.widgets.window import Window
@@ -53,8 +53,8 @@ class Flow(Window):
             self.source, self.cortex = "trace", name_of(what)
             self.table = self._table.for_page()
 
-    def _repr_html_(self) -> str:
-        return still("Flow", self._source) if self._table is None else picture(self._table)
+    def picture(self) -> tuple[str, str]:
+        return super().picture() if self._table is None else ("image/png", b64encode(picture(self._table)).decode())
 
 
 def name_of(what: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from synapse.widgets.live import still
 from synapse.widgets.window import Window
 
 
@@ -13,6 +12,3 @@ class Gauges(Window):
     """
 
     _view = "gauges"
-
-    def _repr_html_(self) -> str:
-        return still("Gauges", self._source)

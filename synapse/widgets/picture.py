@@ -1,96 +1,97 @@
-"""A table of queries as a still picture: an SVG that needs no script, in the colours of the page's theme."""
+"""A table of queries as a still picture, for where no page can play it.
+
+A PNG, because a page that does not trust a notebook shows no other picture of its; on no ground of its own and in
+colours that do on black and on white. No pyplot: it belongs to no global list, and needs no display.
+"""
 
 from __future__ import annotations
 
-from html import escape
+import io
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from synapse.telemetry.table import in_unit
 from synapse.widgets.table import Table
 
-WIDTH, NAMES, LANE, AXIS = 920, 130, 22, 24  # px
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+WIDTH, LANE, MARGIN, DPI = 9.2, 0.22, 0.75, 110  # inches but the last
 MOST_LANES, MOST_SPANS, TRACKS = 24, 1500, 3
 COLOURS = {
-    "success": "var(--jp-success-color1,#388e3c)",
-    "error": "var(--jp-error-color1,#d32f2f)",
-    "timeout": "var(--jp-warn-color1,#f57c00)",
+    "success": "#388e3c",
+    "error": "#d32f2f",
+    "timeout": "#f57c00",
     "interrupted": "#a149a8",
-    "rejected": "var(--jp-error-color1,#d32f2f)",
+    "rejected": "#d32f2f",
 }
-TEXT = "var(--jp-ui-font-color1,#777)"
+GREY = "#808080"
 
 
-def picture(table: Table) -> str:
-    """The first lanes of a table, and of very many queries an even choice; a line below says of how many."""
+def picture(table: Table) -> bytes:
+    """The first lanes of a table, and of very many queries an even choice; a line below says of how many. A PNG."""
+    from matplotlib.figure import Figure
+
     lanes = table.agents[:MOST_LANES]
-    chosen = np.flatnonzero(table.lane < len(lanes))
-    if len(chosen) > MOST_SPANS:
-        chosen = chosen[np.linspace(0, len(chosen) - 1, MOST_SPANS).astype(int)]
-    height = AXIS + LANE * max(1, len(lanes)) + 4
-    scale = (WIDTH - NAMES - 12) / (table.duration or 1.0)
-    parts = [_axis(table.duration, scale, height), *(_name(lane, name) for lane, name in enumerate(lanes))]
-    statuses = table.frame["status"].to_numpy()
-    free = [[-1.0] * TRACKS for _ in lanes]
-    for row in chosen:
-        track = _track(free[table.lane[row]], float(table.times["submitted"][row]), float(table.times["finished"][row]))
-        parts.append(_span(table, int(row), str(statuses[row]), scale, track))
-    note = f"{len(table)} queries of {len(table.agents)} agents in {in_unit(table.duration)}"
-    if len(chosen) < len(table):
-        note += f"; {len(chosen)} of them are drawn. Run the cell to see all."
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(note)}" '
-        f'viewBox="0 0 {WIDTH} {height}" '
-        f'style="max-width:{WIDTH}px;width:100%;font:12px system-ui,sans-serif">{"".join(parts)}</svg>'
-        f'<div style="color:var(--jp-ui-font-color2,#888);font-size:12px">{escape(note)}</div>'
-    )
+    rows = chosen(table)
+    figure = Figure(figsize=(WIDTH, MARGIN + LANE * max(1, len(lanes))), dpi=DPI, layout="constrained")
+    figure.patch.set_alpha(0)
+    axes = figure.add_subplot()
+    axes.patch.set_alpha(0)
+    _draw(axes, table, rows)
+    axes.set_yticks(range(len(lanes)), [name if len(name) <= 20 else f"{name[:19]}…" for name in lanes])
+    axes.set_ylim(len(lanes) - 0.4, -0.6)
+    axes.set_xlim(0, table.duration or 1.0)
+    axes.set_xlabel(caption(table, len(rows)), color=GREY, fontsize=9)
+    axes.tick_params(colors=GREY, labelsize=9, length=0)
+    axes.grid(axis="x", alpha=0.25)
+    axes.spines[:].set_visible(False)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", transparent=True)
+    return buffer.getvalue()
 
 
-def _axis(duration: float, scale: float, height: int) -> str:
-    ticks = []
-    for tick in range(6):
-        time = duration * tick / 5
-        x = NAMES + time * scale
-        text = in_unit(time) if time else "0 s"
-        anchor = "start" if tick == 0 else "end" if tick == 5 else "middle"
-        ticks.append(
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{AXIS - 4}" y2="{height}" stroke="#8883"/>'
-            f'<text x="{x:.1f}" y="14" text-anchor="{anchor}" fill="{TEXT}" opacity=".75">{text}</text>'
-        )
-    return "".join(ticks)
+def chosen(table: Table) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """The rows to draw."""
+    rows = np.flatnonzero(table.lane < MOST_LANES)
+    if len(rows) > MOST_SPANS:
+        rows = rows[np.linspace(0, len(rows) - 1, MOST_SPANS).astype(np.intp)]
+    return rows
 
 
-def _name(lane: int, name: str) -> str:
-    y = AXIS + lane * LANE
-    shown = name if len(name) <= 18 else f"{name[:17]}…"
-    band = f'<rect x="0" y="{y}" width="{WIDTH}" height="{LANE}" fill="#8881"/>' if lane % 2 else ""
-    return f'{band}<text x="4" y="{y + LANE / 2 + 4}" fill="{TEXT}">{escape(shown)}</text>'
+def caption(table: Table, drawn: int) -> str:
+    """What it shows, in words."""
+    text = f"{len(table)} queries of {len(table.agents)} agents in {in_unit(table.duration)}"
+    return text if drawn == len(table) else f"{text}; {drawn} of them are drawn"
 
 
-def _track(free: list[float], begin: float, end: float) -> int:
-    """The first place side by side that is free by then; `free` says from when each is."""
-    track = next((place for place, time in enumerate(free) if time <= begin), TRACKS - 1)
-    free[track] = end
-    return track
+def _draw(axes: Axes, table: Table, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> None:
+    """Hollow while it waits, filled while it thinks; the rejected are crosses."""
+    begin, started, _, end = (table.times[name][rows] for name in table.times)
+    tall = 0.8 / TRACKS
+    y = table.lane[rows] - 0.4 + (_tracks(table, rows) + 0.5) * tall
+    began = np.where(np.isnan(started), end, started)
+    statuses = table.frame["status"].to_numpy()[rows]
+    refused = statuses == "rejected"
+    paint = np.array([COLOURS.get(str(status), GREY) for status in statuses])
+    accepted = ~refused
+    if accepted.any():
+        where = (y[accepted], (began - begin)[accepted], begin[accepted])
+        axes.barh(where[0], where[1], left=where[2], height=tall / 3, color=GREY, alpha=0.6)
+        spans = (end - began)[accepted]
+        axes.barh(where[0], spans, left=began[accepted], height=0.85 * tall, color=paint[accepted], alpha=0.75)
+    axes.plot(begin[refused], y[refused], "x", color=COLOURS["rejected"], markersize=4)
 
 
-def _span(table: Table, row: int, status: str, scale: float, track: int) -> str:
-    begin, started, first, end = (float(table.times[name][row]) for name in table.times)
-    colour, tall = COLOURS.get(status, TEXT), (LANE - 4) / TRACKS - 1
-    y = round(AXIS + int(table.lane[row]) * LANE + 2 + track * (tall + 1), 1)
-    x, to = NAMES + begin * scale, NAMES + end * scale
-    middle = NAMES + (end if np.isnan(started) else started) * scale
-    if status == "rejected":
-        return f'<path d="M{x - 2.5:.1f} {y}l5 5m0 -5l-5 5" stroke="{colour}" stroke-width="1.6"/>'
-    parts = [
-        f'<rect x="{x:.1f}" y="{y + tall / 2 - 1:.1f}" width="{max(0.0, middle - x):.1f}" height="2" fill="#8886"/>'
-    ]
-    parts.append(
-        f'<rect x="{middle:.1f}" y="{y}" width="{max(1.0, to - middle):.1f}" height="{tall:g}" fill="{colour}" '
-        'opacity=".35"/>'
-        f'<rect x="{max(middle, to - 2.5):.1f}" y="{y}" width="2.5" height="{tall:g}" fill="{colour}"/>'
-    )
-    if not np.isnan(first):
-        at = NAMES + first * scale
-        parts.append(f'<rect x="{at:.1f}" y="{y}" width="1" height="{tall:g}" fill="{TEXT}"/>')
-    return "".join(parts)
+def _tracks(table: Table, rows: np.ndarray[tuple[int], np.dtype[np.intp]]) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    """Which place each has where several lie side by side: the first that is free by then."""
+    free = [[-1.0] * TRACKS for _ in table.agents]
+    tracks = np.zeros(len(rows), dtype=np.intp)
+    for place, row in enumerate(rows):
+        lane = free[table.lane[row]]
+        begin = table.times["submitted"][row]
+        track = next((one for one, until in enumerate(lane) if until <= begin), TRACKS - 1)
+        lane[track] = table.times["finished"][row]
+        tracks[place] = track
+    return tracks

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from synapse.widgets.live import still
 from synapse.widgets.window import Window
 
 
@@ -13,6 +12,3 @@ class Roster(Window):
     """
 
     _view = "roster"
-
-    def _repr_html_(self) -> str:
-        return still("Roster", self._source)

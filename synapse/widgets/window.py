@@ -11,6 +11,7 @@ from traitlets import Dict, Unicode
 
 from synapse.widgets import source as sources
 from synapse.widgets.bundle import FOLDER, module
+from synapse.widgets.live import still
 from synapse.widgets.relay import Relay
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -60,9 +61,12 @@ class Window(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self.cortex}>"
 
-    def _repr_html_(self) -> str:
-        """Draw what the cortex is like now: what a saved notebook shows."""
-        raise NotImplementedError
+    def picture(self) -> tuple[str, str]:
+        """What a saved notebook shows: a MIME type, and a picture of what the cortex is like now.
+
+        The page finds it by its class, or as the picture right below the widget.
+        """
+        return "text/html", f'<div class="{self.still}">{still(type(self).__name__, self._source)}</div>'
 
     def _ipython_display_(self) -> None:
         """Show the widget, and a picture that it hides as soon as it runs.
@@ -72,6 +76,6 @@ class Window(anywidget.AnyWidget):
         shown = self._repr_mimebundle_()
         if shown is None:  # closed
             return
-        still = f'<div class="synapse-still {self.still}">{self._repr_html_()}</div>'
+        mime, drawn = self.picture()
         publish_display_data(*shown)  # type: ignore[no-untyped-call]
-        publish_display_data({"text/html": still, "text/plain": "(a still picture of it)"})  # type: ignore[no-untyped-call]
+        publish_display_data({mime: drawn, "text/plain": "(a still picture of it)"})  # type: ignore[no-untyped-call]

@@ -8,10 +8,11 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
 from playwright.sync_api import Browser, Locator, expect
 
-from tests.browser.lab import PATIENCE, Notebook, lab_server
+from tests.browser.lab import PATIENCE, SHOTS, Notebook, lab_server
 from tests.support.phx import Phx
 from tests.support.server import LiveServer
 
@@ -280,7 +281,7 @@ class TestThePage:
 
     def test_a_saved_notebook_has_a_picture(self, opened: Notebook) -> None:
         """Which is not shown beside the running widget."""
-        expect(opened.page.locator(".synapse-still")).to_be_hidden()
+        expect(opened.page.locator("[class^=synapse-still]")).to_be_hidden()
         opened.save()
         assert "1 agents, 0 of 100 slots in use" in (opened.server.home / opened.name).read_text()
 
@@ -338,6 +339,7 @@ class TestOtherWays:
         played.scroll_into_view_if_needed()
         slider = played.get_by_label("Time in the run")
         expect(slider).to_have_attribute("aria-valuetext", re.compile("^62.*s of 62"))
+        expect(away.page.locator(".jp-RenderedImage img")).to_be_hidden()
         slider.fill("500")
         expect(slider).to_have_attribute("aria-valuetext", re.compile("^31.*s of"))
         away.shot("run", played)
@@ -345,6 +347,24 @@ class TestOtherWays:
         played.get_by_role("button", name="Play").click()
         expect(slider).to_have_attribute("aria-valuetext", re.compile("^62.*s of 62"))
         expect(played.get_by_role("button", name="Play")).to_be_visible()
+
+    def test_a_notebook_whose_kernel_has_gone_still_shows_something(self, away: Notebook, browser: Browser) -> None:
+        """Opened anew, untrusted and without a kernel."""
+        away.save()
+        copy = nbformat.read(away.server.home / away.name, as_version=4)
+        copy.metadata.pop("widgets", None)
+        copy.metadata["kernelspec"]["name"] = "no-such-kernel"
+        nbformat.write(copy, away.server.home / "old.ipynb")
+        context = browser.new_context(viewport={"width": 1400, "height": 1400})
+        page = context.new_page()
+        page.goto(f"{away.base}lab/tree/old.ipynb?token={away.server.token}&reset")
+        drawn = page.locator(".jp-RenderedImage img")
+        drawn.wait_for(timeout=PATIENCE)
+        assert drawn.evaluate("(image) => image.naturalWidth") > 500
+        expect(page.get_by_text("1 agents, 0 of 100 slots in use")).to_be_visible()
+        SHOTS.mkdir(exist_ok=True)
+        page.screenshot(path=SHOTS / "saved.png")
+        context.close()
 
     def test_a_question_can_be_asked_and_stopped_in_the_page(self, away: Notebook) -> None:
         page = away.page

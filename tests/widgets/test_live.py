@@ -145,13 +145,13 @@ class TestInTheNotebook:
     @pytest.mark.parametrize("view", VIEWS)
     def test_a_widget_leaves_a_still_picture_with_who_was_here(self, view: Any, ada: synapse.Agent) -> None:
         shown = view()
-        assert "ada" in shown._repr_html_()
-        assert "1 agents, 0 of 100 slots in use" in shown._repr_html_()
+        assert "ada" in shown.picture()[1]
+        assert "1 agents, 0 of 100 slots in use" in shown.picture()[1]
         shown.close()
 
     def test_where_there_is_no_server_the_picture_says_so(self) -> None:
         shown = widgets.Roster("ws://127.0.0.1:9/cortex/websocket")
-        assert "not connected" in shown._repr_html_()
+        assert "not connected" in shown.picture()[1]
         shown.close()
 
     def test_a_widgets_state_has_no_secret(self, ada: synapse.Agent) -> None:

@@ -3,9 +3,10 @@
 import { acquire } from "./feed.js";
 
 // The picture for those who cannot run this stands in an output of its own, below.
-function hideStill(el, name) {
+function hideStill(el, name, drawn) {
   const hide = () => {
-    const still = document.querySelector(`.${CSS.escape(name)}`);
+    const below = el.closest(".jp-OutputArea-child")?.nextElementSibling;
+    const still = document.querySelector(`.${name}`) ?? (drawn ? below?.querySelector("img") : null);
     const output = still?.closest(".jp-OutputArea-child, .output") ?? still;
     if (output) output.style.display = "none";
     return Boolean(output);
@@ -24,7 +25,7 @@ export function widget(view) {
       const { feed, release } = acquire(model);
       const options = model.get("options") ?? {};
       const end = view(el, feed, options);
-      hideStill(el, model.get("still"));
+      hideStill(el, model.get("still"), model.get("source") === "trace");
       const forget = feed.on((what) => {
         if (what !== "selection" || !model.comm_live) return;
         model.set("selected", { ...feed.selection });
