@@ -29,9 +29,11 @@ SETTINGS = {
 }
 
 
-def find_chromium() -> str | None:
+def find_chromium() -> str:
     """The machine's Chromium."""
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    assert found is not None, "no Chromium: install it, on Debian by `apt-get install chromium`"
+    return found
 
 
 @contextmanager
