@@ -43,7 +43,7 @@ def picture(table: Table) -> bytes:
     axes.set_yticks(range(len(lanes)), [name if len(name) <= 20 else f"{name[:19]}…" for name in lanes])
     axes.set_ylim(len(lanes) - 0.4, -0.6)
     axes.set_xlim(0, table.duration or 1.0)
-    axes.set_xlabel(caption(table, len(rows)), color=GREY, fontsize=9)
+    axes.set_xlabel(f"s since the first query ({caption(table, len(rows))})", color=GREY, fontsize=9)
     axes.tick_params(colors=GREY, labelsize=9, length=0)
     axes.grid(axis="x", alpha=0.25)
     axes.spines[:].set_visible(False)

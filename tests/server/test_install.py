@@ -53,7 +53,10 @@ def test_a_wheel_enables_the_extension_and_ships_what_it_needs(environment: Path
     assert_enabled(environment)
     where = run(environment, "-c", "import synapse; print(synapse.__file__)")
     assert str(environment.parents[1]) in where
-    assert (Path(where.strip()).parent / "py.typed").exists()
+    installed = Path(where.strip()).parent
+    assert (installed / "py.typed").exists()
+    pages = ROOT / "synapse" / "widgets" / "js"
+    assert {file.name for file in (installed / "widgets" / "js").iterdir()} == {file.name for file in pages.iterdir()}
 
 
 def test_an_editable_install_enables_the_extension(environment: Path) -> None:

@@ -117,7 +117,7 @@ def live_server(
 
 
 def _wait_for_url(process: subprocess.Popen[bytes], log: Path) -> str:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90  # a busy machine takes its time
     while time.monotonic() < deadline:
         text = log.read_text(errors="replace")
         if found := STARTED.search(text):

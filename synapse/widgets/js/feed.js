@@ -129,17 +129,17 @@ class LiveFeed extends Feed {
   }
 
   connection(status, why) {
-    if (status === "refused" || (status === "connecting" && this.phoenix?.tries > 1)) {
+    if (status === "live" && this.relaying) this.goodbye(); // the straight way is open after all
+    const hopeless = status === "refused" || (status === "connecting" && this.phoenix?.tries > 1);
+    if (hopeless && !this.relaying) {
       this.relaying = true; // the kernel may know another way
       this.hello();
     }
-    if (!(this.relaying && this.status === "live" && status !== "live")) this.said(status, why);
+    if (!this.relaying || this.status !== "live") this.said(status, why);
   }
 
   async push(event, payload) {
-    if (!this.relaying || this.phoenix?.socket.readyState === WebSocket.OPEN) {
-      return this.phoenix.push("cortex:monitor", event, payload);
-    }
+    if (!this.relaying) return this.phoenix.push("cortex:monitor", event, payload);
     const carrier = this.carriers[0];
     if (!carrier) return { status: "lost", response: {} };
     const id = ++this.number;
@@ -175,6 +175,12 @@ class LiveFeed extends Feed {
     clearInterval(this.alive);
     this.carriers[0].send({ kind: "hello" });
     this.alive = setInterval(() => this.carriers[0]?.send({ kind: "alive" }), ALIVE);
+  }
+
+  goodbye() {
+    this.relaying = false;
+    clearInterval(this.alive);
+    this.carriers[0]?.send({ kind: "bye" });
   }
 
   relayed(model, message, buffers) {

@@ -25,19 +25,30 @@ export class Phoenix {
     const socket = (this.socket = new WebSocket(`${this.url}?vsn=2.0.0`));
     socket.onopen = () => {
       this.everOpen = true;
-      this.beat = setInterval(() => this.send("phoenix", "heartbeat", {}), HEARTBEAT);
+      this.beat = setInterval(() => this.heartbeat(), HEARTBEAT);
       for (const [topic, payload] of Object.entries(this.topics)) this.join(topic, payload);
     };
     socket.onmessage = ({ data }) => this.receive(JSON.parse(data));
     socket.onclose = () => this.lost();
   }
 
+  // A server that has gone without a word does not answer.
+  async heartbeat() {
+    const socket = this.socket;
+    const reply = await this.push("phoenix", "heartbeat", {});
+    if (reply.status === "lost") socket.close();
+  }
+
+  // The first topic says how it is with the connection; the others come along.
   async join(topic, payload) {
+    const socket = this.socket;
     const reply = await this.push(topic, "phx_join", payload);
+    if (reply.status === "lost") return socket.close();
+    if (topic !== Object.keys(this.topics)[0]) return;
     if (reply.status === "ok") {
       this.tries = 0;
       this.told("live", "");
-    } else if (reply.status === "error") {
+    } else {
       this.told("refused", reply.response?.reason ?? "the server said no");
     }
   }
