@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
+from itertools import chain
+from operator import attrgetter
 
 from synapse.cortex.clock import Clock, Timer
 from synapse.cortex.job import Job, State
@@ -21,8 +23,8 @@ class Deadlines:
     """Who must have ended by when.
 
     Most jobs come with the same patience, so that they stand in a line in the order of their deadlines; who comes out
-    of order goes on a heap. Jobs that have ended leave at a sweep: there are never more than twice as many jobs as
-    there were others at the last sweep, and `FEW`.
+    of order goes on a heap. Of two with the same deadline, who is in the line came first. Jobs that have ended leave
+    at a sweep: there are never more than twice as many jobs as there were others at the last sweep, and `FEW`.
 
     Parameters
     ----------
@@ -50,13 +52,13 @@ class Deadlines:
 
     def add(self, job: Job, now: float) -> None:
         """Expire a job at its deadline, if it has not ended by then."""
-        deadline, line = job.deadline, self._line
-        if line and deadline < line[-1].deadline:
+        deadline, line, heap = job.deadline, self._line, self._heap
+        if deadline < line[-1].deadline if line else heap:  # the line begins anew only when no one is before it
             self._number += 1
-            heappush(self._heap, (deadline, self._number, job))
+            heappush(heap, (deadline, self._number, job))
         else:
             line.append(job)
-        if len(line) + len(self._heap) > self._room:
+        if len(line) + len(heap) > self._room:
             self._sweep()
         if deadline < self._due:
             self._arm(deadline, now)
@@ -72,9 +74,10 @@ class Deadlines:
             self._timer = None
 
     def _sweep(self) -> None:
-        self._line = deque(job for job in self._line if job.state is not ENDED)
-        self._heap = [entry for entry in self._heap if entry[2].state is not ENDED]
-        heapify(self._heap)
+        """Forget those who have ended, and let the others stand in one line: its end may have gone."""
+        jobs = chain(self._line, (job for _, _, job in sorted(self._heap)))
+        self._line = deque(sorted((job for job in jobs if job.state is not ENDED), key=attrgetter("deadline")))
+        self._heap.clear()
         self._room = 2 * len(self) + FEW
 
     def _arm(self, due: float, now: float) -> None:
@@ -102,4 +105,4 @@ class Deadlines:
             heappop(heap)
         if not line or not heap:
             return line[0] if line else heap[0][2] if heap else None
-        return min(line[0], heap[0][2], key=lambda job: (job.deadline, job.submitted))
+        return line[0] if line[0].deadline <= heap[0][0] else heap[0][2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from synapse.cortex import Job, State
@@ -38,7 +38,15 @@ def watch() -> Watch:
     return Watch()
 
 
+SOON = (0.0, 1.0, False)
+GONE = (0.0, 9.0, True)
+
+
 @given(st.lists(st.tuples(st.floats(0, 3), st.sampled_from([0.0, 0.5, 1.0, 2.0, 9.0]), st.booleans()), max_size=80))
+@example([(5.343073755087106, 9.0, False), (0.2, 0.0, False)]).via("a timer that rounding makes late")
+@example([GONE, SOON, *[GONE] * (FEW - 2), SOON, SOON]).via("a sweep leaves no one in line")
+@example([(0.0, 0.5, False), GONE, SOON, *[GONE] * (FEW - 3), SOON, SOON]).via("a sweep takes the line's end")
+@example([GONE, SOON, (0.0, 0.0, False), SOON]).via("the line has run out, who came early still waits")
 def test_who_has_not_ended_expires_when_he_is_due_first_come_first(steps: list[tuple[float, float, bool]]) -> None:
     watch, due = Watch(), list[tuple[float, int]]()
     for place, (pause, patience, ends) in enumerate(steps):
@@ -50,7 +58,10 @@ def test_who_has_not_ended_expires_when_he_is_due_first_come_first(steps: list[t
             due.append((job.deadline, place))
         assert watch.clock.pending <= 1
     watch.clock.run_until_idle()
-    assert [(at, int(ref)) for at, ref in watch.expired] == sorted(due)
+    due.sort()
+    assert [int(ref) for _, ref in watch.expired] == [place for _, place in due]
+    # A clock is told for how long to wait, not until when: the sum may be rounded.
+    assert [at for at, _ in watch.expired] == pytest.approx([at for at, _ in due], rel=1e-12, abs=0)
 
 
 def test_an_ending_in_time_is_not_called_late(watch: Watch) -> None:
