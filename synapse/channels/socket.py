@@ -10,7 +10,7 @@ Which heads a frame carries follows Phoenix 1.8, rule by rule.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from synapse.channels.channel import Channel, MessageRef, Reply, Stop, error, ok, unmatched_event
@@ -304,20 +304,21 @@ class Socket:
             turn, self._turn, self._turn_bytes = self._turn, [], 0
             if self._open and self.transport.writable:
                 self.transport.send(turn)
-            else:  # it began to lag in mid-turn
-                for encoded in turn:
-                    if not (self._open and self._post(encoded, None, keep=True)):
-                        return
+            elif self._open:  # it began to lag in mid-turn
+                rest = iter(turn)
+                for encoded in rest:
+                    self._post(encoded, None, keep=True, later=rest)
 
-    def _post(self, encoded: Encoded, stream: str | None, keep: bool) -> bool:
-        """Leave a message for a reader that lags. False if that was the end of it."""
+    def _post(self, encoded: Encoded, stream: str | None, keep: bool, later: Iterable[Encoded] = ()) -> bool:
+        """Leave a message for a reader that lags. False if that was the end of it, and of what was to come `later`."""
         now = self.endpoint.clock.time()
         if self._mailbox is None:
             self._mailbox = self.mailbox_policy.start(now)
         try:
             dropped = self._mailbox.put(encoded, now, stream, keep)
         except Overflow as overflow:
-            self.dropped(len(self._mailbox), self._mailbox.bytes)
+            lost = [encoded, *later]
+            self.dropped(len(self._mailbox) + len(lost), self._mailbox.bytes + sum(map(len, lost)))
             log.warning("%r: cut off, %s", self, overflow)
             self._mailbox = None
             self.close(POLICY_VIOLATION, "slow reader")

@@ -131,7 +131,7 @@ class Finished(Event, frozen=True, gc=False):
 
 
 class Dropped(Event, frozen=True, gc=False):
-    """A connection's mailbox lost messages, or the connection was cut off for its slowness."""
+    """A connection's mailbox lost messages, or the connection was cut off for its slowness, with what waited for it."""
 
     connection: int
     messages: int

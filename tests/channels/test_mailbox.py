@@ -36,6 +36,24 @@ def numbers(peer: Peer) -> list[int]:
     return [frame.payload["n"] for frame in peer.take()]
 
 
+class Telling(Socket):
+    """Notes what it is told of losses: messages, and bytes."""
+
+    told: list[tuple[int, int]]
+
+    def dropped(self, messages: int, size: int) -> None:
+        self.told.append((messages, size))
+
+
+def telling(mailbox: Disconnect) -> tuple[Telling, MemoryTransport]:
+    hall = Building()
+    serializer = hall.peer().serializer
+    transport = MemoryTransport(serializer)
+    socket = Telling(hall.endpoint, serializer, transport, mailbox)
+    socket.told = []
+    return socket, transport
+
+
 class TestTurns:
     def test_the_answers_to_one_read_are_one_write(self, hall: Building) -> None:
         peer = member(hall)
@@ -146,21 +164,32 @@ class TestALaggingReader:
         assert slow.closed == 1008
 
     def test_what_was_lost_is_told_before(self) -> None:
-        told: list[tuple[int, int]] = []
-
-        class Telling(Socket):
-            def dropped(self, messages: int, size: int) -> None:
-                told.append((messages, size))
-
-        hall = Building()
-        peer = hall.peer()
-        transport = MemoryTransport(peer.serializer)
+        """With the one that was too many; what is said to a reader that has been cut off is no loss of its own."""
+        socket, transport = telling(Disconnect(messages=2))
         transport.writable = False
-        socket = Telling(hall.endpoint, peer.serializer, transport, Disconnect(messages=2))
         for _ in range(5):
             socket.send(Encoded(b"12345"))
-        assert told == [(2, 10)]
+        assert socket.told == [(3, 15)]
         assert transport.close_code == 1008
+
+    def test_what_was_lost_of_a_turn_in_which_it_began_to_lag_is_told_too(self) -> None:
+        socket, transport = telling(Disconnect(messages=2))
+        for _ in range(5):
+            socket.send(Encoded(b"12345"))
+        transport.writable = False
+        socket.flush()
+        assert (socket.told, transport.sent) == ([(5, 25)], [])
+        assert transport.close_code == 1008
+
+    def test_a_turn_that_its_mailbox_holds_is_not_lost(self) -> None:
+        socket, transport = telling(Disconnect(messages=5))
+        for _ in range(5):
+            socket.send(Encoded(b"12345"))
+        transport.writable = False
+        socket.flush()
+        transport.writable = True
+        socket.flush()
+        assert (socket.told, len(transport.sent)) == ([], 5)
 
     def test_what_waits_is_its_last_words_when_the_server_closes(self) -> None:
         hall = Building(Disconnect(messages=3))

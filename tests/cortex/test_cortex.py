@@ -167,8 +167,8 @@ class TestSlowReaders:
         assert (slow.peer.closed, sound.peer.closed) == (1008, None)
         assert [event for event, _ in sound.heard()] == ["thought"] * 5
         [dropped] = node.announced(events.Dropped)
-        assert (dropped.connection, dropped.messages, dropped.policy) == (1, 3, "disconnect")
-        assert dropped.bytes > 3 * 2**20
+        assert (dropped.connection, dropped.messages, dropped.policy) == (1, 4, "disconnect")
+        assert dropped.bytes > 4 * 2**20
         assert len(node.cortex.connections.get("a")) == 1
 
     def test_a_resuming_join_whose_reply_was_one_too_many_keeps_no_stream(self) -> None:
