@@ -6,8 +6,6 @@ import math
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from synapse.policies import RateLimit
 
 if TYPE_CHECKING:
@@ -23,10 +21,8 @@ class State(IntEnum):
     ENDED = 3
 
 
-class Job(msgspec.Struct, eq=False):
+class Job:
     """One query on its way through the scheduler.
-
-    A struct, as making one costs a quarter of what a class in Python does. It is itself, equal to no other.
 
     Parameters
     ----------
@@ -64,30 +60,70 @@ class Job(msgspec.Struct, eq=False):
         How many it had so far.
     """
 
-    agent: str
-    ref: str
-    handler: str = ""
-    priority: int = 5
-    timeout: float | None = None
-    attempt: int = 1
-    body: Any = None
-    connection: int = 0
-    key: str = ""
-    cost: int = 1
-    limit: RateLimit | None = None
+    __slots__ = (
+        "admitted",
+        "agent",
+        "attempt",
+        "body",
+        "connection",
+        "cost",
+        "deadline",
+        "finished",
+        "first_thought",
+        "handler",
+        "key",
+        "limit",
+        "priority",
+        "reason",
+        "ref",
+        "scheduler",
+        "started",
+        "state",
+        "status",
+        "submitted",
+        "thoughts",
+        "timeout",
+        "work",
+    )
 
-    scheduler: Scheduler = None  # type: ignore[assignment]  # the one it was submitted to
-    deadline: float = math.inf
-    state: State = State.NEW
-    submitted: float = 0.0
-    admitted: float | None = None
-    started: float | None = None
-    first_thought: float | None = None
-    finished: float | None = None
-    status: str | None = None
-    reason: str | None = None
-    thoughts: int = 0
-    work: Any = None  # the runner's own handle on what it started
+    def __init__(
+        self,
+        agent: str,
+        ref: str,
+        *,
+        handler: str = "",
+        priority: int = 5,
+        timeout: float | None = None,
+        attempt: int = 1,
+        body: Any = None,
+        connection: int = 0,
+        key: str = "",
+        cost: int = 1,
+        limit: RateLimit | None = None,
+    ) -> None:
+        self.agent = agent
+        self.ref = ref
+        self.handler = handler
+        self.priority = priority
+        self.timeout = timeout
+        self.attempt = attempt
+        self.body = body
+        self.connection = connection
+        self.key = key
+        self.cost = cost
+        self.limit = limit
+        self.scheduler: Scheduler  # the one it was submitted to
+        self.deadline = math.inf
+        self.state = State.NEW
+        self.submitted = 0.0
+        self.admitted: float | None = None
+        self.started: float | None = None
+        self.first_thought: float | None = None
+        self.finished: float | None = None
+        self.status: str | None = None
+        self.reason: str | None = None
+        self.thoughts = 0
+        self.work: Any = None  # the runner's own handle on what it started
 
     def __repr__(self) -> str:
         return f"<Job {self.agent}/{self.ref} {self.status or self.state.name.lower()}>"

@@ -7,7 +7,7 @@ queries: submitted = rejected + waiting + running + ended, at every moment.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -71,6 +71,35 @@ class Scheduler:
         A gate whose rate limits count here, too, besides those of the policies.
     """
 
+    __slots__ = (
+        "_bus",
+        "_clock",
+        "_concurrency",
+        "_deadlines",
+        "_is_guarded",
+        "_latency_is_news",
+        "_may_wait",
+        "_mean_run",
+        "_node",
+        "_outlet",
+        "_patience",
+        "_queue",
+        "_run_is_news",
+        "_runner",
+        "_running",
+        "_runs",
+        "_start_is_news",
+        "_time",
+        "_timeout",
+        "_watch",
+        "draining",
+        "ended",
+        "gate",
+        "policies",
+        "rejected",
+        "submitted",
+    )
+
     def __init__(
         self,
         clock: Clock,
@@ -93,17 +122,18 @@ class Scheduler:
         self._queue: Queue[Job] = self.policies.queue.start(now)
         self._concurrency: Concurrency = self.policies.concurrency.start(now)
         self._timeout: Timeout = self.policies.timeout.start(now)
+        self.draining = False
         self._look_at_policies()
         self._running: dict[Job, None] = {}  # ordered, so that draining ends the oldest first
         self._deadlines = Deadlines(clock, self._expire)
+        self._watch = self._deadlines.add
         self._runs = 0
         self._mean_run = 0.0  # s, an exponentially weighted mean over about the last `RECENT` runs
-        self.draining = False
         self.submitted = self.rejected = self.ended = 0
 
     def _look_at_policies(self) -> None:
         """See once which of them have nothing to say, so that they need not be asked for each query."""
-        self._is_limited = self.gate.limits
+        self._is_guarded = self.draining or self.gate.limits
         self._patience = self._timeout.seconds if isinstance(self._timeout, FixedTimeout) else None  # s
         self._start_is_news = learns(self._concurrency)
         self._run_is_news = learns(self._concurrency) or learns(self._queue)
@@ -142,29 +172,30 @@ class Scheduler:
         job.submitted = now
         job.scheduler = self
         self.submitted += 1
-        if self._bus.listeners:
+        heard = self._bus.listeners
+        if heard:
             self._bus.emit(events.Submitted(now, self._node, job.agent, job.ref, job.priority, job.handler))
-        if self.draining:
-            return self._reject(job, now, Refusal("shutting_down", "drain"))
-        if self._is_limited or job.limit is not None:
-            verdict = self.gate.admit(now, job, job.cost, job.limit)
-            if not verdict:
-                return self._reject(job, now, Refusal("rate_limited", verdict.policy, verdict.retry_after))
+        if (self._is_guarded or job.limit is not None) and (refusal := self._turn_away(job, now)) is not None:
+            return self._reject(job, now, refusal)
         if self._patience is None:
             job.deadline = self._timeout.deadline(now, job.timeout, job.priority)
         else:
             job.deadline = now + (self._patience if job.timeout is None else job.timeout)
-        if len(self._running) < self._concurrency.limit and not (self._may_wait and len(self._queue)):
-            self._admit(job, now)
+        waits = len(self._running) >= self._concurrency.limit or (self._may_wait and len(self._queue) > 0)
+        evicted: Sequence[Job] = ()
+        if waits:
+            evicted = self._queue.offer(job, now)
+            self._may_wait = True
+            if evicted and job in evicted:
+                return self._reject(job, now, Refusal("overloaded", self._queue_kind, self._expected_wait()))
+            job.state = WAITING
+        job.admitted = now
+        self._watch(job, now)
+        if heard:
+            self._bus.emit(events.Admitted(now, self._node, job.agent, job.ref, job.priority))
+        if not waits:
             self._start(job, now)
-            return None
-        evicted = self._queue.offer(job, now)
-        self._may_wait = True
-        if evicted and job in evicted:
-            return self._reject(job, now, Refusal("overloaded", self._queue_kind, self._expected_wait()))
-        job.state = WAITING
-        self._admit(job, now)
-        if evicted:
+        elif evicted:
             self._evict(evicted, now)
         return None
 
@@ -217,7 +248,7 @@ class Scheduler:
 
     def drain(self) -> None:
         """Accept nothing more; what was accepted goes on. See `interrupt_all`."""
-        self.draining = True
+        self.draining = self._is_guarded = True
 
     def interrupt_all(self, reason: str) -> None:
         """End all that waits and runs."""
@@ -229,11 +260,12 @@ class Scheduler:
         for running in list(self._running):
             self._stop(running, "interrupted", reason)
 
-    def _admit(self, job: Job, now: float) -> None:
-        job.admitted = now
-        self._deadlines.add(job, now)
-        if self._bus.listeners:
-            self._bus.emit(events.Admitted(now, self._node, job.agent, job.ref, job.priority))
+    def _turn_away(self, job: Job, now: float) -> Refusal | None:
+        """Why a job may not come in at all, if it may not."""
+        if self.draining:
+            return Refusal("shutting_down", "drain")
+        verdict = self.gate.admit(now, job, job.cost, job.limit)
+        return None if verdict else Refusal("rate_limited", verdict.policy, verdict.retry_after)
 
     def _start(self, job: Job, now: float) -> None:
         job.state = RUNNING

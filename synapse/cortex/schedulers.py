@@ -78,7 +78,8 @@ class Schedulers:
             own = self._own.get(name) or self._retired.pop(name, None)
             if own is None:
                 own = self._new(rules)
-                own.draining = self.draining
+                if self.draining:
+                    own.drain()
             else:
                 own.replace(rules, self.common.gate)
             self._own[name] = own

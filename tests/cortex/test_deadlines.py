@@ -22,7 +22,11 @@ class Watch:
 
     def add(self, patience: float) -> Job:
         now = self.clock.time()
-        job = Job("a", str(len(self.jobs)), submitted=now, deadline=now + patience)
+        job = Job(
+            "a",
+            str(len(self.jobs)),
+        )
+        job.submitted, job.deadline = now, now + patience
         self.jobs.append(job)
         self.deadlines.add(job, now)
         return job
