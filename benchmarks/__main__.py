@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import cases, isolation, scheduler
+from benchmarks import cases, isolation, scheduler, simulation
 from benchmarks.cases import Figures
 from benchmarks.isolation import CULPRITS, Culprit
 from benchmarks.load import Rate
@@ -87,7 +87,8 @@ def main(repeat: int, seconds: float, idle_connections: int, only: str) -> None:
             progress.advance(task)
         harms = _harms(culprits, repeat, seconds, lambda: progress.advance(task))
     console = Console(width=max(110, Console().width))
-    for table in (costs, rates, sizes, harms):
+    simulated = simulation.tables(repeat) if only in "simulation" else []
+    for table in (costs, rates, sizes, harms, *simulated):
         if table.row_count:
             console.print(table)
 

@@ -94,6 +94,48 @@ class Population:
         Where what is sent to them waits. None: they read at once.
     """
 
+    __slots__ = (
+        "_again_call",
+        "_budget",
+        "_chance",
+        "_cluster",
+        "_env",
+        "_flying",
+        "_give_up_after",
+        "_guard_is_shared",
+        "_guards",
+        "_hears_at_once",
+        "_held",
+        "_interrupts",
+        "_key",
+        "_leave_call",
+        "_line",
+        "_lose_call",
+        "_measured_from",
+        "_node_ends_it",
+        "_patience",
+        "_pausing",
+        "_priority",
+        "_refs",
+        "_retry",
+        "_retry_on",
+        "_seconds",
+        "_tells_deadline",
+        "_timeout",
+        "_timeout_learns",
+        "_work",
+        "counts",
+        "homes",
+        "latencies",
+        "mailroom",
+        "name",
+        "names",
+        "refusals",
+        "useful",
+        "waits",
+        "wasted",
+    )
+
     def __init__(
         self,
         env: Environment,
@@ -131,6 +173,7 @@ class Population:
         self._pausing: dict[Try, None] = {}  # between two tries
         self._flying: dict[Try, None] = {}  # between agent and node, or for those who have no connection, held back
         self._held: dict[int, list[Callable[[], object]]] = {}  # by row: what to do when there is a connection again
+        self._hears_at_once = cluster.is_near
         self._again_call = self._again
         self._leave_call = self._leave
         self._set_timeout(manner)
@@ -162,10 +205,7 @@ class Population:
         """An agent has a query."""
         self.counts.sent += 1
         now = self._env._now
-        job = Try(
-            self.names[row], "", priority=self._priority, key=self._key,
-            population=self, row=row, asked=now,
-        )  # fmt: skip
+        job = Try(self, row, self.names[row], self._priority, self._key, 1, now)
         if self._give_up_after is not None:
             job.until = now + self._give_up_after
         if self._budget is not None and not self._may_try(job, now):
@@ -180,12 +220,10 @@ class Population:
         self._work.give(job)
         if self._refs is not None:
             job.ref = next(self._refs)
+        job.timeout = self._seconds
         if self._line is not None:
             self._line.add(job)
-            job.timeout = self._seconds
-        elif self._seconds is not None:
-            job.timeout = self._seconds
-        else:
+        elif self._seconds is None:
             self._expect(job)
         refusal = self._cluster.submit(job)
         if refusal is not None:
@@ -196,7 +234,7 @@ class Population:
 
     def _expect(self, job: Try) -> None:
         """Wait for an answer as long as patience lasts, where that differs from try to try."""
-        now = self._env.time()
+        job.sent = now = self._env.time()
         until = self._timeout.deadline(now, None, job.priority)
         if self._give_up_after is not None:
             until = min(until, job.until)
@@ -211,7 +249,7 @@ class Population:
         if self._line is None and not self._node_ends_it:
             self._env.forget_one()
         if self._timeout_learns:
-            self._timeout.observe(self._env.time() - job.submitted)
+            self._timeout.observe(self._env.time() - job.sent)
 
     def count(self, refusal: Refusal) -> None:
         """A node has refused a try."""
@@ -243,7 +281,7 @@ class Population:
         self.waits.append((job.finished if job.started is None else job.started) - job.submitted)
         if not job.wanted:
             self.wasted += job.served
-        elif job.status == "success" and self.homes is None and self._cluster.is_near:
+        elif job.status == "success" and self._hears_at_once and self.homes is None:
             job.wanted = False
             self._succeed(job)
         else:
@@ -289,7 +327,7 @@ class Population:
         if self._line is None and not self._node_ends_it:
             self._env.forget_one()
         if self._timeout_learns:
-            self._timeout.observe(now - job.submitted)
+            self._timeout.observe(now - job.sent)
         if self._budget is not None:
             self._guard(job.row).on_success(now)
         self._end(job)
@@ -307,7 +345,7 @@ class Population:
         self._flying.pop(job, None)
         self.counts.tries_timeout += 1
         if self._timeout_learns:
-            self._timeout.observe(self._env.time() - job.submitted)
+            self._timeout.observe(self._env.time() - job.sent)
         if self._interrupts or calls_off:
             self._cluster.interrupt(job)
         self._fail(job, "timeout", None)
@@ -331,10 +369,8 @@ class Population:
         if retry_after is not None and retry_after > delay:
             delay = retry_after
         late = self._give_up_after is not None and now + delay >= job.until
-        next_job = Try(
-            job.agent, "", priority=job.priority, key=job.key, attempt=job.attempt + 1,
-            population=self, row=job.row, asked=job.asked, until=job.until, backoff=job.backoff,
-        )  # fmt: skip
+        next_job = Try(self, job.row, job.agent, job.priority, job.key, job.attempt + 1, job.asked)
+        next_job.until, next_job.backoff = job.until, job.backoff
         if late or (self._budget is not None and not self._may_try(next_job, now)):
             self.counts.given_up += 1
             self._end(job)
@@ -412,6 +448,13 @@ class Population:
 class Closed(Population):
     """Agents that think, ask, wait, and think again. `think` is the law of their thinking."""
 
+    __slots__ = (
+        "_pace",
+        "_think",
+        "_wake_call",
+        "_wakes",
+    )
+
     def __init__(self, think: Law, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._think = self._chance.rows("think", think)
@@ -458,6 +501,8 @@ class Closed(Population):
 
 class Open(Population):
     """Queries that come whatever becomes of those before. Each is the next agent's, in turn."""
+
+    __slots__ = ("_turn",)
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)

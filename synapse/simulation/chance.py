@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from synapse.simulation.distributions import Law
-from synapse.simulation.variates import Bundles, Rows, Variates
+from synapse.simulation.variates import Bundles, Rows, Sequence, Variates
 
 
 class Chance:
@@ -38,10 +36,10 @@ class Chance:
         """A row for each agent, of durations by a law, or of uniform numbers."""
         return self._variates.rows(f"{self._kind}/{name}", self._count, law)
 
+    def sequence(self, name: str, law: Law | None = None) -> Sequence:
+        """One sequence for all, which is asked as rows are."""
+        return self._variates.sequence(f"{self._kind}/{name}", law)
+
     def bundles(self, name: str, size: int, law: Law) -> Bundles:
         """A row for each agent, of `size` durations at once."""
         return self._variates.bundles(f"{self._kind}/{name}", self._count, size, law)
-
-    def stream(self, name: str, law: Law | None = None) -> Iterator[float]:
-        """One sequence for all."""
-        return self._variates.stream(f"{self._kind}/{name}", law)

@@ -98,6 +98,11 @@ class Environment(SimPyEnvironment):
         self._number = number = self._number + 1
         heappush(self._entries, (self._now + delay, NORMAL, number, callback, argument))
 
+    def call_at(self, due: float, callback: Callable[[Any], object], argument: Any) -> None:
+        """Call ``callback(argument)`` at a time, s, now or later. It cannot be cancelled."""
+        self._number = number = self._number + 1
+        heappush(self._entries, (due, NORMAL, number, callback, argument))
+
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
         """Call back after `delay` seconds, not before this turn has ended; a negative delay is 0.
 

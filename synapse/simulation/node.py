@@ -20,18 +20,23 @@ from synapse.telemetry.events import Bus
 if TYPE_CHECKING:
     from synapse.simulation.agents import Population
 
-RUNNING = State.RUNNING
+NEW, RUNNING = State.NEW, State.RUNNING
 
 
-class Try(Job, eq=False, kw_only=True):
+class Try(Job):
     """One try of a query: what a node knows of it, and what its agent does.
 
-    Attributes
+    Parameters
     ----------
     population, row
         Whose it is: a kind of agents, and which of them.
-    asked : float
+    agent, priority, key, attempt
+        As in `Job`.
+    asked
         When the query was first tried, s.
+
+    Attributes
+    ----------
     until : float
         When the agent's patience with the query ends, s.
     backoff : Retry or None
@@ -44,24 +49,45 @@ class Try(Job, eq=False, kw_only=True):
         How long it takes from thought to thought, s.
     node : Node or None
         Where it is.
+    sent : float
+        When the agent sent it, s, if its timeout learns from that.
     began : float
         When its service began, s.
     served : float
         How long it has held a slot, s, once that has ended.
     """
 
-    population: Population
-    row: int
-    asked: float
-    demand: float = 0.0
-    until: float = 0.0
-    backoff: Retry | None = None
-    wanted: bool = True
-    first: float = 0.0
-    gaps: list[float] | None = None
-    node: Node | None = None
-    began: float = 0.0
-    served: float = 0.0
+    __slots__ = ("asked", "backoff", "began", "demand", "first", "gaps", "node", "population", "row", "sent",
+                 "served", "until", "wanted")  # fmt: skip
+
+    # what no try differs in stands here, and what has not happened yet is not set twice: there are millions of them
+    handler = ""
+    body = None
+    connection = 0
+    cost = 1
+
+    def __init__(
+        self, population: Population, row: int, agent: str, priority: int, key: str, attempt: int, asked: float
+    ) -> None:
+        self.population = population
+        self.row = row
+        self.agent = agent
+        self.ref = ""
+        self.priority = priority
+        self.key = key
+        self.attempt = attempt
+        self.asked = asked
+        self.state = NEW
+        self.started: float | None = None
+        self.first_thought: float | None = None
+        self.status: str | None = None
+        self.thoughts = 0
+        self.work: float | None = None  # when its service will have ended, s
+        self.wanted = True
+        self.backoff: Retry | None = None
+        self.node: Node | None = None
+        self.until = self.sent = self.demand = self.first = self.began = self.served = 0.0
+        self.gaps: list[float] | None = None
 
 
 class Node:
@@ -152,17 +178,11 @@ class Node:
         self.scheduler.interrupt_all("crash")
 
     def start(self, job: Any) -> None:
-        """Serve a try."""
-        self.serve(job)
-
-    def serve(self, job: Try) -> None:
-        """Begin to serve a try now."""
+        """Serve a try from now on."""
         env = self._env
-        now = env._now
-        delay = job.demand * self.factor
-        job.began = now
-        job.work = now + delay
-        env.call(delay, self._done_call, job)
+        job.began = now = env._now
+        job.work = due = now + job.demand * self.factor
+        env.call_at(due, self._done_call, job)
 
     def cancel(self, job: Any) -> None:
         """Its query has ended: stop."""
@@ -222,6 +242,10 @@ class CrowdedNode(Node):
             self.serve(job)
         else:
             self._backlog[job] = None
+
+    def serve(self, job: Try) -> None:
+        """Serve a try from now on, in a slot of its own."""
+        super().start(job)
 
     def cancel(self, job: Any) -> None:
         if job in self._backlog:

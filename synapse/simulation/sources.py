@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import accumulate, repeat
+from operator import truediv
 
 import numpy as np
 
@@ -27,13 +29,14 @@ class Source:
         What is called.
     """
 
-    __slots__ = ("_arrive", "_come_call", "_due", "_env", "_from", "_next", "_pace", "_since", "_times")
+    __slots__ = ("_arrive", "_come_call", "_due", "_env", "_from", "_is_steady", "_next", "_pace", "_since", "_times")
 
     def __init__(self, env: Environment, times: Iterator[float], arrive: Callable[[], object]) -> None:
         self._env = env
         self._times = times
         self._arrive = arrive
         self._pace = 1.0
+        self._is_steady = env.time() == 0.0  # its clock and the environment's are one
         self._since = self._from = env.time()  # when the pace was set last, by the environment's and by its own clock
         self._next = math.inf  # when the next one comes, by its own clock
         self._due = math.inf  # and by the environment's
@@ -43,6 +46,7 @@ class Source:
 
     def pulse(self, factor: float) -> None:
         """Let its clock run `factor` times as fast as usual from now on."""
+        self._is_steady = False
         now = self._env.time()
         self._from += (now - self._since) * self._pace
         self._since, self._pace = now, factor
@@ -58,17 +62,20 @@ class Source:
 
     def _schedule(self) -> None:
         env = self._env
-        delay = self._since + (self._next - self._from) / self._pace - env._now
-        if delay < 0.0:
-            delay = 0.0  # a rounding error
-        self._due = env._now + delay
-        env.call(delay, self._come_call, None)
+        due = self._since + (self._next - self._from) / self._pace
+        self._due = due = max(due, env._now)  # a rounding error could make it late
+        env.call_at(due, self._come_call, None)
 
     def _come(self, _: None) -> None:
         if self._env._now != self._due:
             self._env.lapse()
             return
-        self._look_ahead()
+        if self._is_steady:  # the usual case, without a detour
+            self._next = self._due = due = next(self._times, math.inf)
+            if due < math.inf:
+                self._env.call_at(due, self._come_call, None)
+        else:
+            self._look_ahead()
         self._arrive()
 
 
@@ -104,10 +111,7 @@ def times(arrivals: Arrivals, variates: Variates, share: float, name: str) -> It
 
 
 def _poisson(gaps: Iterator[float], rate: float) -> Iterator[float]:
-    now = 0.0
-    for gap in gaps:
-        now += gap / rate
-        yield now
+    return accumulate(map(truediv, gaps, repeat(rate)))
 
 
 def _regular(rate: float) -> Iterator[float]:

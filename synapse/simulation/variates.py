@@ -49,6 +49,10 @@ class Variates:
         while True:
             yield from shape(generator.random(CHUNK)).tolist()
 
+    def sequence(self, name: str, law: Law | None = None) -> Sequence:
+        """The same numbers, asked for as those of a row."""
+        return Sequence(self.generator(name), law)
+
     def rows(self, name: str, count: int, law: Law | None = None) -> Rows:
         """A row without end for each of `count` agents."""
         return Rows(self.generator(name), count, law)
@@ -90,6 +94,23 @@ class Rows:
         self._at = start + BLOCK
         first = row * BLOCK
         self._values[first : first + BLOCK] = array("d", self._shape(generator.random(BLOCK)).tobytes())
+
+
+class Sequence:
+    """A row that all agents share: for what comes in an order that no policy changes."""
+
+    __slots__ = ("_buffer", "_generator", "_shape")
+
+    def __init__(self, generator: np.random.Generator, law: Law | None = None) -> None:
+        self._generator = generator
+        self._shape = shaping(law)
+        self._buffer: list[float] = []
+
+    def draw(self, row: int) -> float:  # noqa: ARG002
+        """The next number, whoever asks."""
+        if not self._buffer:
+            self._buffer = self._shape(self._generator.random(CHUNK))[::-1].tolist()
+        return self._buffer.pop()
 
 
 class Bundles:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
@@ -32,6 +34,7 @@ from synapse.simulation.work import Work
 from synapse.telemetry import events
 from synapse.telemetry.schema import Row, row
 
+YOUNG = 50_000  # new objects before the collector looks at them
 MOST_QUERIES = 100_000  # expected queries up to which a table of them is kept unless it is said otherwise
 
 
@@ -87,7 +90,7 @@ class World:
             Whether to show a bar, or what to call each second with the time reached, s.
         """
         began = time.perf_counter()
-        with telling(progress, self.scenario.duration) as tell:
+        with telling(progress, self.scenario.duration) as tell, rarely_collecting():
             observer = Observer(self, tell)
             self.env.run(until=self.scenario.duration)
         return observer.result(time.perf_counter() - began)
@@ -218,6 +221,17 @@ class World:
         """Break this part of all connections."""
         for connections in self.connections:
             connections.drop_share(share)
+
+
+@contextmanager
+def rarely_collecting() -> Iterator[None]:
+    """Look for cycles of garbage less often: a simulation makes millions of small objects, and hardly a cycle."""
+    usual = gc.get_threshold()
+    gc.set_threshold(max(usual[0], YOUNG), *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def manner(scenario: Scenario, kind: Kind) -> Manner:
