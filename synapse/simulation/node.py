@@ -65,6 +65,7 @@ class Try(Job):
     body = None
     connection = 0
     cost = 1
+    limit = None
 
     def __init__(
         self, population: Population, row: int, agent: str, priority: int, key: str, attempt: int, asked: float
