@@ -31,12 +31,12 @@ class Deadlines:
     clock
         For the timer.
     expire
-        Called with each job that is due and has not ended. It must end it.
+        Called with each job that is due and has not ended, and with the time. It must end it.
     """
 
     __slots__ = ("_clock", "_due", "_expire", "_heap", "_line", "_number", "_room", "_timer")
 
-    def __init__(self, clock: Clock, expire: Callable[[Job], object]) -> None:
+    def __init__(self, clock: Clock, expire: Callable[[Job, float], object]) -> None:
         self._clock = clock
         self._expire = expire
         self._line: deque[Job] = deque()
@@ -94,7 +94,7 @@ class Deadlines:
                 if job.deadline < self._due:  # who was added meanwhile may have armed it
                     self._arm(job.deadline, now)
                 return
-            self._expire(job)
+            self._expire(job, now)
 
     def _first(self) -> Job | None:
         """Of those that have not ended, who is due first."""

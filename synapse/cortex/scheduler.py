@@ -1,7 +1,8 @@
 """The scheduler runs a query's life: admission queue, concurrency slot, runner, timeout, one ending.
 
 It knows no socket, channel or handler, so a simulated node runs the very same class. It conserves
-queries: submitted = rejected + waiting + running + ended, at every moment.
+queries: submitted = rejected + waiting + running + ended, at every moment. Whatever it is told, it looks at the
+clock at most once for it: so what it decides follows from what it is told and when, and can be played again.
 """
 
 from __future__ import annotations
@@ -225,7 +226,7 @@ class Scheduler:
 
     def interrupt(self, job: Job, reason: str) -> bool:
         """End an accepted job from outside. False if it has ended before."""
-        return self._stop(job, "interrupted", reason)
+        return self._stop(job, self._time(), "interrupted", reason)
 
     def replace(self, policies: Policies, shared: Gate | None = None) -> None:
         """Go on under other rules. What runs, runs on; what waits, waits on as far as the new queue has room.
@@ -258,7 +259,7 @@ class Scheduler:
             for waiting in filter(None, (job, *evicted)):
                 self._end(waiting, now, "interrupted", reason, None)
         for running in list(self._running):
-            self._stop(running, "interrupted", reason)
+            self._stop(running, now, "interrupted", reason)
 
     def _turn_away(self, job: Job, now: float) -> Refusal | None:
         """Why a job may not come in at all, if it may not."""
@@ -300,11 +301,10 @@ class Scheduler:
     def _queue_kind(self) -> str:
         return kind_of(type(self.policies.queue))
 
-    def _expire(self, job: Job) -> None:
-        self._stop(job, "timeout", "timeout", {"reason": "timeout"})
+    def _expire(self, job: Job, now: float) -> None:
+        self._stop(job, now, "timeout", "timeout", {"reason": "timeout"})
 
-    def _stop(self, job: Job, status: str, reason: str, data: Any = None) -> bool:
-        now = self._time()
+    def _stop(self, job: Job, now: float, status: str, reason: str, data: Any = None) -> bool:
         if job.state is WAITING:
             self._queue.remove(job)
             self._end(job, now, status, reason, data)

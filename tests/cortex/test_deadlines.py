@@ -31,10 +31,10 @@ class Watch:
         self.deadlines.add(job, now)
         return job
 
-    def expire(self, job: Job) -> None:
+    def expire(self, job: Job, now: float) -> None:
         assert job.state is not State.ENDED
         job.state = State.ENDED
-        self.expired.append((self.clock.time(), job.ref))
+        self.expired.append((now, job.ref))
 
 
 @pytest.fixture
@@ -83,8 +83,8 @@ def test_who_is_less_patient_does_not_wait_for_the_others(watch: Watch) -> None:
 
 
 def test_who_comes_while_others_expire_is_told_in_time(watch: Watch) -> None:
-    def expire(job: Job) -> None:
-        Watch.expire(watch, job)
+    def expire(job: Job, now: float) -> None:
+        Watch.expire(watch, job, now)
         if len(watch.jobs) < 4:
             watch.add(0.5)
 
