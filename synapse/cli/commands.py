@@ -106,8 +106,12 @@ def simulate(file: Path, changes: tuple[str, ...], reps: int, seed: int, out: Pa
 
     from synapse.cli.simulate import scenario_of
     from synapse.cli.simulate import simulate as run
+    from synapse.policies import PolicyError
 
-    scenario = scenario_of(file, changes)
-    if not run(scenario, reps, seed, out, Console()):
-        click.echo("Stopped before the end: the table is of what was finished.", err=True)
+    try:
+        finished = run(scenario_of(file, changes), reps, seed, out, Console())
+    except (PolicyError, OSError) as error:  # files that the scenario names are read when it runs
+        raise click.ClickException(str(error)) from None
+    if not finished:
+        click.echo("Stopped before the end: what was finished is kept.", err=True)
         raise SystemExit(INTERRUPTED)

@@ -7,12 +7,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import click
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from scipy import stats  # type: ignore[import-untyped]
+from scipy import special  # type: ignore[import-untyped]
 
 from synapse.policies import PolicyError
 from synapse.simulation import Run, Scenario, Theorem
@@ -27,13 +26,13 @@ def scenario_of(file: Path, changes: tuple[str, ...]) -> Scenario:
 
     Raises
     ------
-    click.ClickException
-        If it is none.
+    OSError
+        If the file cannot be read.
+    PolicyError
+        If it is no scenario, or not with these changes.
     """
-    try:
-        return Scenario.load(file).replace(dict(map(_change, changes)))
-    except (PolicyError, OSError) as error:
-        raise click.ClickException(str(error)) from None
+    scenario = Scenario.load(file)
+    return scenario.replace(dict(map(_change, changes))) if changes else scenario
 
 
 def simulate(scenario: Scenario, replications: int, seed: int, out: Path | None, console: Console) -> bool:
@@ -89,13 +88,13 @@ def interval(values: list[float]) -> tuple[float, float]:
     if len(known) == 1:
         return float(known[0]), math.nan
     error = known.std(ddof=1) / math.sqrt(len(known))
-    return float(known.mean()), float(error * stats.t.ppf((1 + CONFIDENCE) / 2, len(known) - 1))
+    return float(known.mean()), float(error * special.stdtrit(len(known) - 1, (1 + CONFIDENCE) / 2))
 
 
 def _change(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise click.ClickException(f"--set {text}: must be NAME=VALUE, as agents.count=10000")
+        raise PolicyError("", f"--set {text}: must be NAME=VALUE, as agents.count=10000")
     try:
         return name.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

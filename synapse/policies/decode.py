@@ -81,7 +81,7 @@ def decode(family: str, value: Any, path: str = "", families: Families | None = 
     if isinstance(value, str):
         value = {"kind": value}
     if not isinstance(value, Mapping):
-        raise PolicyError(path, f"must be a table with a kind; not {value!r}")
+        raise PolicyError(path, f"must be a table with a kind: {', '.join(kinds)}; not {value!r}")
     cls = _class(family, kinds, value.get("kind"), path)
     if cls is All:
         return _decode_all(value, path)

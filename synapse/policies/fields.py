@@ -53,6 +53,13 @@ def each(annotation: Any) -> Any:
     return get_args(base)[1 if get_origin(base) is dict else 0]
 
 
+def unit_of(annotation: Any) -> str:
+    """The unit of what a field holds, or of what each element of it is; empty if it has none."""
+    base, metas = _apart(annotation)
+    units = [meta.extra["unit"] for meta in metas if meta.extra and "unit" in meta.extra]
+    return units[-1] if units else next((unit for inner in get_args(base) if (unit := unit_of(inner))), "")
+
+
 def _apart(annotation: Any) -> tuple[Any, list[Meta]]:
     """A type, and what is said of it."""
     if get_origin(annotation) is not Annotated:

@@ -186,7 +186,7 @@ def decode(value: Any, path: str = "") -> Fault:
         fault: Fault = value
         return fault
     if not isinstance(value, Mapping):
-        raise PolicyError(path, f"must be a table with a kind; not {value!r}")
+        raise PolicyError(path, f"must be a table with a kind: {', '.join(KINDS)}; not {value!r}")
     kind = value.get("kind")
     if kind not in KINDS:
         raise PolicyError(join(path, "kind"), f"must be one of {', '.join(KINDS)}; not {kind!r}{_hint(kind)}")

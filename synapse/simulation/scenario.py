@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,7 +17,7 @@ from synapse.policies import PolicyError
 from synapse.policies.fields import Delay, Seconds
 from synapse.simulation import faults as rules
 from synapse.simulation.faults import Fault
-from synapse.simulation.spec import Agents, Cluster, Node, Presence, Section, toml
+from synapse.simulation.spec import Agents, Cluster, Node, Presence, Section, toml, units
 
 if TYPE_CHECKING:
     from synapse.simulation.run import Run
@@ -95,9 +96,8 @@ class Scenario(Section, frozen=True):
         ScenarioError
             If it is no scenario: where, and what would be.
         """
-        text = Path(path).read_text(encoding="utf-8")
         try:
-            return cls.from_toml(text, Path(path).parent)
+            return cls.from_toml(_text(path), Path(path).parent)
         except PolicyError as error:
             raise ScenarioError(str(path), error.path, error.problem) from None
 
@@ -118,8 +118,19 @@ class Scenario(Section, frozen=True):
         return scenario
 
     def to_toml(self) -> str:
-        """The TOML that `from_toml` reads back."""
-        return toml.dumps(self.encode())
+        """The TOML that `from_toml` reads back, with units."""
+        table = self.encode()
+        if not self.faults:
+            del table["faults"]
+        if not self.agents.kinds:
+            del table["agents"]["kinds"]
+        return toml.dumps(table, units(self))
+
+    def _repr_html_(self) -> str:
+        """As TOML; what is not as usual, in bold."""
+        usual = set(_headed(Scenario().to_toml()))
+        lines = ((html.escape(line), (heading, line) in usual or not line) for heading, line in _headed(self.to_toml()))
+        return "<pre>" + "\n".join(line if is_usual else f"<b>{line}</b>" for line, is_usual in lines) + "</pre>"
 
     def save(self, path: str | Path) -> None:
         """Write it to a file."""
@@ -176,9 +187,27 @@ class Scenario(Section, frozen=True):
         return theorem(self)
 
 
+def _text(path: str | Path) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise PolicyError("", f"is no text in UTF-8: {error}") from None
+
+
+def _headed(text: str) -> Iterator[tuple[str, str]]:
+    """The lines of TOML, each with the heading that it stands under."""
+    heading = ""
+    for line in text.splitlines():
+        if line.startswith("["):
+            heading = line
+        yield heading, line
+
+
 def _put(table: dict[str, Any], name: str, value: Any) -> None:
     """Set a value by its dotted name."""
     *parts, last = PART.findall(name) or [""]
+    if not last:
+        raise PolicyError("", "a value without a name: write agents.count, say")
     where: Any = table
     for part in parts:
         place = _place(where, part, name)

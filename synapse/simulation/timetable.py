@@ -27,6 +27,7 @@ from synapse.simulation.faults import (
     SlowNode,
     check,
 )
+from synapse.simulation.variates import Variates
 
 Uniforms: TypeAlias = Callable[[], float]
 """A stream of random numbers from [0, 1)."""
@@ -138,14 +139,14 @@ def expand(
         If a fault names a node that there is not.
     """
     check(faults, nodes)
-    spells = [spell for place, fault in enumerate(faults) for spell in _spells(fault, duration, streams, place, nodes)]
+    all_spells = spells(faults, duration, streams, nodes)
     begins: dict[float, list[Spell]] = {}
-    for spell in spells:
+    for spell in all_spells:
         begins.setdefault(spell.begin, []).append(spell)
     timetable: list[tuple[float, Action]] = []
     going_on: list[Spell] = []
     condition = _condition([], nodes)
-    for time in sorted({time for spell in spells for time in (spell.begin, spell.end) if time < duration}):
+    for time in sorted({time for spell in all_spells for time in (spell.begin, spell.end) if time < duration}):
         began = begins.get(time, [])
         going_on = [spell for spell in going_on + began if spell.end > time]
         before, condition = condition, _condition(going_on, nodes)
@@ -160,6 +161,16 @@ def schedule(env: Environment, cluster: Faulty, timetable: Sequence[tuple[float,
     """Let a timetable happen to a cluster, its times counted from now."""
     for time, action in timetable:
         env.call(time, action, cluster)
+
+
+def spells(faults: Sequence[Fault], duration: float, streams: Callable[[int], Uniforms], nodes: int) -> list[Spell]:
+    """When each fault happens, one after the other; see `expand`."""
+    return [spell for place, fault in enumerate(faults) for spell in _spells(fault, duration, streams, place, nodes)]
+
+
+def fault_streams(variates: Variates) -> Callable[[int], Uniforms]:
+    """The streams that the faults of a replication happen by."""
+    return lambda place: variates.stream(f"fault {place}").__next__
 
 
 def _spells(

@@ -28,7 +28,7 @@ from synapse.simulation.run import Run
 from synapse.simulation.scenario import Scenario
 from synapse.simulation.spec import Connection, Kind
 from synapse.simulation.spec import arrivals as processes
-from synapse.simulation.timetable import expand, schedule
+from synapse.simulation.timetable import expand, fault_streams, schedule
 from synapse.simulation.variates import Variates
 from synapse.simulation.work import Work
 from synapse.telemetry import events
@@ -75,7 +75,7 @@ class World:
         self.roster: Roster | None = None
         self._connect()
         self._announce()
-        faults = expand(scenario.faults, scenario.duration, self._fault_stream, scenario.cluster.nodes)
+        faults = expand(scenario.faults, scenario.duration, fault_streams(self.variates), scenario.cluster.nodes)
         schedule(self.env, self, faults)
 
     def __repr__(self) -> str:
@@ -165,9 +165,6 @@ class World:
                 connections.on_dropped = _leave(self.roster, tags)
         for connections in self.connections:
             connections.open_all()
-
-    def _fault_stream(self, place: int) -> Callable[[], float]:
-        return self.variates.stream(f"fault {place}").__next__
 
     def _keep(self, event: Any) -> None:
         if isinstance(event, (events.Finished, events.Rejected)):

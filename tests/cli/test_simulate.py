@@ -70,6 +70,12 @@ def test_all_that_came_out_is_in_the_folder(file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "changes", "problem"),
     [
+        (
+            '[agents]\narrivals = {kind = "trace", file = "nowhere.txt"}',
+            [],
+            "nowhere.txt' cannot be read: [Errno 2] No such file",
+        ),
+        ("", ["=3"], "a value without a name"),
         ("[agents]\ncount = 0", [], "small.toml: agents.count: must be a whole number >= 1"),
         ("", ["agents.cuont=3"], "agents.cuont: is not known. Did you mean 'count'?"),
         ("", ["agents.count"], "--set agents.count: must be NAME=VALUE"),
@@ -81,6 +87,13 @@ def test_what_is_wrong_is_named(file: Path, text: str, changes: list[str], probl
     shown = simulate(file, *(word for change in changes for word in ("--set", change)))
     assert shown.exit_code == 1
     assert problem in shown.output
+
+
+def test_a_folder_that_cannot_be_made_is_named(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").touch()
+    shown = simulate(file, "--out", tmp_path / "taken" / "out")
+    assert shown.exit_code == 1
+    assert "Error: [Errno 20] Not a directory" in shown.output
 
 
 def test_ctrl_c_keeps_what_is_finished(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ class TestErrors:
             ("rate-limit", {"kind": "gcr"}, "kind", f"must be {A_KIND}; not 'gcr'. Did you mean 'gcra'?"),
             ("rate-limit", {"kind": 5}, "kind", f"must be {A_KIND}; not 5"),
             ("rate-limit", {"rate": 1}, "kind", f"is required: {A_KIND}"),
-            ("rate-limit", 5, "", "must be a table with a kind; not 5"),
+            ("rate-limit", 5, "", f"must be a table with a kind: {A_KIND.removeprefix('one of ')}; not 5"),
             ("queue", {"kind": "fair-share", "weights": {"b": 1, "a": 0}}, "weights.a", f"must be {A_WEIGHT}; not 0"),
             (
                 "queue",

@@ -9,6 +9,8 @@ import pytest
 
 from synapse.simulation import Run, Scenario
 from synapse.simulation.run import METRICS
+from synapse.simulation.timetable import fault_streams, spells
+from synapse.simulation.variates import Variates
 from synapse.simulation.world import MOST_QUERIES, expected
 from synapse.telemetry import COLUMNS, read_trace
 
@@ -67,6 +69,19 @@ def test_it_draws_itself(run: Run, tmp_path: Path) -> None:
     figure = run.plot(tmp_path / "run.png")
     assert (tmp_path / "run.png").stat().st_size > 10_000
     assert [axes.get_xlabel() for axes in figure.axes] == ["time (s)", "time (s)", "latency (s)"]
+    assert figure._suptitle.get_text() == "60 agents, 1 node of 2 slots; seed 2, replication 0"
+
+
+def test_its_picture_shows_the_faults_when_they_happened() -> None:
+    faults = [{"kind": "slow-down", "at": 3, "width": 2}, {"kind": "node-crash", "rate": 1, "restart_after": 1}]
+    run = Scenario(duration=9.5, warmup=1, agents={"count": 20}, faults=faults).run(seed=4)
+    rates = run.plot().axes[0]
+    spans = [round(patch.get_x() + patch.get_width(), 9) for patch in rates.patches if hasattr(patch, "get_x")]
+    crashes = spells(run.scenario.faults, 9.5, fault_streams(Variates(4)), 1)[1:]
+    assert len(crashes) > 1
+    assert spans == [5.0, *(round(min(crash.end, 9.5), 9) for crash in crashes)]
+    labels = [text.get_text() for text in rates.get_legend().get_texts()]
+    assert labels[-2:] == ["slow down", "node crash"]
 
 
 def test_a_run_of_nothing_can_be_told_and_drawn() -> None:

@@ -102,10 +102,31 @@ class TestFiles:
         scenario.save(tmp_path / "scenario.toml")
         assert Scenario.load(tmp_path / "scenario.toml") == scenario
 
+    def test_what_is_written_has_units(self) -> None:
+        text = Scenario.from_toml(HALF_A_PAGE).to_toml()
+        for line in (
+            "duration = 60.0  # s",
+            'think = {kind = "exponential", mean = 10.0}  # mean in s',
+            "at = 20.0  # s",
+            "factor = 4.0",
+        ):
+            assert line in text.splitlines()
+        assert "base, cap in s" in text
+        assert "rate in 1/s" in text
+
+    def test_a_list_that_is_empty_on_purpose_stays_so(self) -> None:
+        scenario = Scenario(agents={"retry_on": []})
+        assert Scenario.from_toml(scenario.to_toml()) == scenario
+
     def test_files_that_it_names_stand_beside_it(self, tmp_path: Path) -> None:
         (tmp_path / "service.txt").write_text("0.25\n")
         (tmp_path / "x.toml").write_text('[node]\nservice = {kind = "empirical", file = "service.txt"}\n')
         assert Scenario.load(tmp_path / "x.toml").node.service.mean == 0.25
+
+    def test_a_file_that_is_no_text_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "x.toml").write_bytes(b"\xff\xfe")
+        with pytest.raises(ScenarioError, match="x.toml: is no text in UTF-8"):
+            Scenario.load(tmp_path / "x.toml")
 
     def test_an_error_names_the_file_too(self, tmp_path: Path) -> None:
         file = tmp_path / "bad.toml"
@@ -116,17 +137,35 @@ class TestFiles:
         assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
+class TestInANotebook:
+    def test_it_shows_what_is_not_as_usual(self) -> None:
+        assert repr(Scenario()) == "Scenario()"
+        assert repr(Scenario(duration=30, agents={"count": 5})) == "Scenario(duration=30.0, agents=Agents(count=5))"
+        assert repr(Scenario(agents={"kinds": [{"name": "a"}]}).agents.kinds) == "(Kind(name='a'),)"
+
+    def test_it_shows_all_of_it_with_what_is_not_as_usual_in_bold(self) -> None:
+        shown = Scenario(agents={"count": 5, "key": "<b>"}, faults=[SlowDown(at=20)])._repr_html_()
+        assert "<b>count = 5</b>" in shown
+        assert shown.startswith("<pre>duration = 60.0  # s\nwarmup")
+        assert "<b>key = &quot;&lt;b&gt;&quot;</b>" in shown
+        assert "<b>[[faults]]</b>" in shown
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         ("text", "problem"),
         [
             ("x", "is no TOML: Expected '=' after a key"),
+            ("[agents]\ntimeout = 2", "agents.timeout: must be a table with a kind: fixed, "),
             ("duration = -1", "duration: must be a number > 0 and <= 1e+09, in s; not -1"),
             ("duration = 5", "warmup: must be shorter than `duration`, 5 s; not 10"),
             ("durations = 1", "durations: is not known. Did you mean 'duration'?"),
             ("agents = 1", "agents: must be a table; not 1"),
             ("[agents]\nxyz = 3", "agents.xyz: is not known; known are count, arrivals, think"),
-            ("[agents]\nthink = 3", "agents.think: must be a table with a kind; not 3"),
+            (
+                "[agents]\nthink = 3",
+                "agents.think: must be a table with a kind: exponential, deterministic, uniform, erlang",
+            ),
             (
                 "[agents]\nthink = {kind = 'exponential'}",
                 "agents.think.mean: is required: a number > 0 and <= 1e+09, in s",
@@ -205,6 +244,7 @@ class TestReplace:
             ("faults[3].at", r"faults\[3\].at: names none of 1 in the list"),
             ("faults.at", "faults.at: names none of 1 in the list"),
             ("duration.x", "duration.x: names no field: 'duration' has none"),
+            ("", "a value without a name"),
         ],
     )
     def test_a_name_of_nothing_is_an_error(self, name: str, problem: str) -> None:

@@ -4,7 +4,7 @@ from synapse.simulation.spec import toml
 from synapse.simulation.spec.agents import Agents, Connection, Kind, Readers
 from synapse.simulation.spec.arrivals import Arrivals, Bursty, Closed, Diurnal, Poisson, Regular, Trace
 from synapse.simulation.spec.cluster import Cluster, Node, Presence
-from synapse.simulation.spec.section import Section
+from synapse.simulation.spec.section import Section, units
 
 __all__ = [
     "Agents",
@@ -23,4 +23,5 @@ __all__ = [
     "Section",
     "Trace",
     "toml",
+    "units",
 ]

@@ -18,7 +18,7 @@ import msgspec
 
 from synapse.policies.base import AT, Policy, PolicyError, join
 from synapse.policies.decode import FAMILIES, Families, decode, encode, kinds_of
-from synapse.policies.fields import annotations_of, each, expects
+from synapse.policies.fields import annotations_of, each, expects, unit_of
 from synapse.simulation.distributions import Distribution
 from synapse.simulation.faults import Fault
 from synapse.simulation.presence import Replication
@@ -45,6 +45,12 @@ class Section(msgspec.Struct, frozen=True):
     def __post_init__(self) -> None:
         for name, annotation in annotations_of(type(self)).items():
             msgspec.structs.force_setattr(self, name, read(annotation, getattr(self, name), name))
+
+    def __repr__(self) -> str:
+        """Without what is as usual: Python that makes it again."""
+        values = ((field, getattr(self, field.name)) for field in msgspec.structs.fields(self))
+        said = ", ".join(f"{field.name}={value!r}" for field, value in values if value != field.default)
+        return f"{type(self).__name__}({said})"
 
     @classmethod
     def decode(cls, value: Any, path: str = "") -> Any:
@@ -112,6 +118,30 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {name: plain(part) for name, part in value.items() if part is not None}
     return [plain(part) for part in value] if isinstance(value, (list, tuple)) else value
+
+
+def units(value: Any) -> dict[str, Any]:
+    """The units of a value's fields by name, in tables as `plain` makes them. What stands on one line has one text."""
+    return {name: _units(annotation, getattr(value, name)) for name, annotation in annotations_of(type(value)).items()}
+
+
+def _units(annotation: Any, value: Any) -> Any:
+    if isinstance(value, Section):
+        return units(value)
+    if isinstance(value, Policy):
+        return _in_one(value)
+    if isinstance(value, tuple) and value and isinstance(value[0], (Section, Policy)):
+        return [units(part) for part in value]
+    return unit_of(annotation)
+
+
+def _in_one(value: Policy) -> str:
+    """Which fields of a value are in which unit: ``base, cap in s``."""
+    by_unit: dict[str, list[str]] = {}
+    for name, annotation in annotations_of(type(value)).items():
+        if getattr(value, name) is not None and (unit := unit_of(annotation)):
+            by_unit.setdefault(unit, []).append(name)
+    return "; ".join(f"{', '.join(names)} in {unit}" for unit, names in by_unit.items())
 
 
 def _read_list(annotation: Any, value: Any, path: str) -> tuple[Any, ...]:

@@ -10,12 +10,15 @@ from typing import Any
 BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def dumps(table: Mapping[str, Any]) -> str:
-    """TOML text: plain values first, then a section for each table, and one for each table of a list."""
-    return "\n".join(_section((), table)).strip() + "\n"
+def dumps(table: Mapping[str, Any], notes: Mapping[str, Any] | None = None) -> str:
+    """TOML text: plain values first, then a section for each table, and one for each table of a list.
+
+    `notes` is a table of the same form with a comment for each line, or an empty text.
+    """
+    return "\n".join(_section((), table, notes or {})).strip() + "\n"
 
 
-def _section(path: tuple[str, ...], table: Mapping[str, Any]) -> Iterator[str]:
+def _section(path: tuple[str, ...], table: Mapping[str, Any], notes: Mapping[str, Any]) -> Iterator[str]:
     """A table's own lines. What has a kind stands on one line: it is a value."""
     later: list[tuple[str, Any]] = []
     for name, value in table.items():
@@ -23,14 +26,16 @@ def _section(path: tuple[str, ...], table: Mapping[str, Any]) -> Iterator[str]:
         if tables or (isinstance(value, Mapping) and "kind" not in value):
             later.append((name, value))
         else:
-            yield f"{_key(name)} = {inline(value)}"
+            note = notes.get(name, "")
+            yield f"{_key(name)} = {inline(value)}" + (f"  # {note}" if note else "")
     for name, value in later:
         heading = (*path, _key(name))
-        for part in value if isinstance(value, list) else (value,):
+        remarks = notes.get(name, {})
+        for place, part in enumerate(value if isinstance(value, list) else (value,)):
             opening, closing = ("[[", "]]") if isinstance(value, list) else ("[", "]")
             yield ""
             yield opening + ".".join(heading) + closing
-            yield from _section(heading, part)
+            yield from _section(heading, part, remarks[place] if isinstance(remarks, list) else remarks)
 
 
 def inline(value: Any) -> str:
