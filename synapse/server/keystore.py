@@ -24,6 +24,7 @@ from msgspec import Meta
 
 from synapse.cortex import Grant, matches
 from synapse.policies import TokenBucket
+from synapse.protocol import LONGEST_AGENT_ID
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ FILE_NAME = "synapse_keys.json"
 PREFIX = "synapse-"  # so that who finds a key in a file knows what it is
 RESERVED_NAMES = frozenset({"environment", "notebooks", "embedded"})  # the server's own, see `KeyRing`
 
+_Pattern = Annotated[str, Meta(min_length=1, max_length=LONGEST_AGENT_ID)]
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 
@@ -59,7 +61,7 @@ class StoredKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 
     name: str
     hash: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-    agents: Annotated[tuple[Annotated[str, Meta(min_length=1, max_length=255)], ...], Meta(min_length=1)] = ("*",)
+    agents: Annotated[tuple[_Pattern, ...], Meta(min_length=1)] = ("*",)
     handlers: Annotated[tuple[str, ...], Meta(min_length=1)] | None = None
     rate: Annotated[float, Meta(gt=0, le=1e9)] | None = None
     burst: Annotated[int, Meta(ge=1, le=10**9)] = 1

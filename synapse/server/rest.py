@@ -19,7 +19,7 @@ from tornado.web import HTTPError, authenticated
 from synapse._version import __version__
 from synapse.cortex import State
 from synapse.policies import Policies, PolicyError
-from synapse.protocol import encode_json
+from synapse.protocol import LONGEST_AGENT_ID, encode_json
 from synapse.server.auth import BadToken, Identity
 from synapse.server.handshake import bearer_token, open_websocket, refuse
 from synapse.server.service import Service
@@ -142,7 +142,7 @@ class WorkerInfo(msgspec.Struct, frozen=True):
 class TokenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a token is asked for: an agent or a pattern of agents, and for how many seconds."""
 
-    agent: Annotated[str, Meta(min_length=1, max_length=255)]
+    agent: Annotated[str, Meta(min_length=1, max_length=LONGEST_AGENT_ID)]
     max_age: Annotated[float, Meta(gt=0, le=365 * DAY)] = DAY
 
 

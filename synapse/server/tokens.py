@@ -14,6 +14,7 @@ from msgspec import Meta
 from tornado.web import create_signed_value, decode_signed_value
 
 from synapse.cortex import matches
+from synapse.protocol import LONGEST_AGENT_ID
 
 DAY = 86_400
 _NAME = "synapse-token"
@@ -33,7 +34,7 @@ class Bearer(msgspec.Struct, frozen=True):
         Unix time in s.
     """
 
-    agent: Annotated[str, Meta(min_length=1, max_length=255)]
+    agent: Annotated[str, Meta(min_length=1, max_length=LONGEST_AGENT_ID)]
     user: str
     expires_at: float
 
