@@ -18,6 +18,7 @@ import pytest
 from websockets.sync.client import connect
 
 from synapse.handlers import ModelHandler
+from synapse.telemetry.events import Event
 from tests.support import foreign
 from tests.support.lean import LEAN, eventually, nobody_connected
 from tests.support.server import LiveServer, live_server
@@ -29,6 +30,7 @@ WORKERS = 'c.SynapseApp.key_workers = ["*"]\n'
 ROOMS = 'c.SynapseApp.channels = {"room:*": "my_rooms.RoomChannel"}\n'
 VOLATILE = {"timestamp", "online_at", "phx_ref", "latency_ms", "pong"}
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/protocol.md", "docs/security.md")
+CODE = re.compile(r"`(\w+)`")
 LINK = re.compile(r"\]\(([^)#:]+)\)")
 
 
@@ -181,6 +183,21 @@ class TestProtocol:
 
     def test_these_are_all(self) -> None:
         assert len(snippets("docs/protocol.md", "text")) == 5
+
+    def test_the_table_of_events_has_all_that_telemetry_announces_with_all_their_fields(self) -> None:
+        """Where two kinds share a row, what stands after the semicolon is the second's alone."""
+        page = (ROOT / "docs/protocol.md").read_text()
+        table = page.partition("more by its kind:")[2].partition("A `snapshot`")[0]
+        told: dict[str, tuple[str, ...]] = {}
+        for row in re.findall(r"^\| (`[A-Z].*?) \| (.*) \|$", table, re.MULTILINE):
+            kinds, fields = (re.sub(r"\(.*?\)", "", cell) for cell in row)
+            common, _, own = fields.partition(";")
+            *others, last = CODE.findall(kinds)
+            told |= {kind: tuple(CODE.findall(common)) for kind in others}
+            told[last] = (*CODE.findall(common), *CODE.findall(own))
+        beside = len(Event.__struct_fields__)
+        announced = [cls for cls in Event.__subclasses__() if cls.__module__ == Event.__module__]
+        assert told == {cls.__name__: cls.__struct_fields__[beside:] for cls in announced}
 
 
 @pytest.mark.parametrize(
