@@ -6,7 +6,7 @@ virtual clock in tests, and in a simulation.
 """
 
 from synapse.cortex.absence import Absences
-from synapse.cortex.access import Authorizer, Denial, Grant, HandlerAccess, OpenDoor, matches
+from synapse.cortex.access import Authorizer, Denial, Grant, GrantLimit, HandlerAccess, OpenDoor, matches
 from synapse.cortex.admission import Admission
 from synapse.cortex.channel import AuthorizedChannel, CortexChannel, RosterChannel
 from synapse.cortex.clock import Clock, Timer
@@ -41,6 +41,7 @@ __all__ = [
     "Denial",
     "Gauges",
     "Grant",
+    "GrantLimit",
     "HandlerAccess",
     "InterruptManager",
     "Job",

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from synapse.policies import RateLimitPolicy
+from synapse.policies import RateLimit, RateLimitPolicy, Rejected, Verdict
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -38,6 +38,48 @@ class Grant(msgspec.Struct, frozen=True):
         own = self.handlers
         parts = ([name] if name in own else [one for one in own if matches(one, name)] for name in handlers)
         return tuple(dict.fromkeys(name for part in parts for name in part))
+
+
+class GrantLimit:
+    """A grant's own rate limit, running. Its refusals name whose it is: ``token-bucket of key lab``, never a secret.
+
+    Parameters
+    ----------
+    grant
+        Whose limit it is; it has one.
+    now
+        When, in s.
+    before
+        What the same key was limited by so far.
+    """
+
+    __slots__ = ("kind", "policy", "state")
+
+    def __init__(self, grant: Grant, now: float, before: GrantLimit | None = None) -> None:
+        assert grant.rate_limit is not None
+        self.policy = grant.rate_limit
+        self.state: RateLimit = self.policy.start(now, before and before.state)
+        self.kind = f"{self.state.kind} of {grant.key.replace(':', ' ', 1)}"
+
+    def __repr__(self) -> str:
+        return f"<GrantLimit {self.kind}>"
+
+    def admit(self, now: float, cost: int = 1) -> Verdict:
+        """As of a `RateLimit`, as are the others."""
+        verdict = self.state.admit(now, cost)
+        return msgspec.structs.replace(verdict, policy=self.kind) if isinstance(verdict, Rejected) else verdict
+
+    def wait(self, now: float, cost: int = 1) -> float:
+        """How long until it would be admitted, in s."""
+        return self.state.wait(now, cost)
+
+    def spend(self, now: float, cost: int = 1) -> None:
+        """Take it."""
+        self.state.spend(now, cost)
+
+    def idle(self, now: float) -> bool:
+        """Whether it may be forgotten."""
+        return self.state.idle(now)
 
 
 class Denial(msgspec.Struct, frozen=True):

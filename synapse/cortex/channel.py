@@ -191,7 +191,7 @@ class CortexChannel(AuthorizedChannel):
             body=payload,
             connection=self.connection.id,
             key=self.grant.key,
-            limit=None if self.grant.rate_limit is None else self.cortex.limit_of(self.grant),
+            limit=self.cortex.limit_of(self.grant),
         )
         refusal = self.cortex.submit(job)
         if refusal is not None:

@@ -15,7 +15,7 @@ from typing import Any
 from synapse._version import __version__
 from synapse.channels import Channel, Endpoint, LocalPresence, LocalPubSub, Message, Presence, PubSub, Transport
 from synapse.cortex.absence import Absences
-from synapse.cortex.access import Authorizer, Grant, HandlerAccess, OpenDoor
+from synapse.cortex.access import Authorizer, Grant, GrantLimit, HandlerAccess, OpenDoor
 from synapse.cortex.admission import Admission
 from synapse.cortex.channel import CortexChannel, RosterChannel
 from synapse.cortex.clock import Clock
@@ -30,7 +30,7 @@ from synapse.cortex.schedulers import Schedulers
 from synapse.cortex.socket import CortexSocket
 from synapse.cortex.tape import Tape
 from synapse.cortex.watching import MonitorChannel
-from synapse.policies import Policies, RateLimit, kind_of
+from synapse.policies import Policies, kind_of
 from synapse.protocol import MONITOR, ROSTER, About, Serializer
 from synapse.telemetry import events
 
@@ -128,7 +128,7 @@ class Cortex:
         self.watch_with_keys = watch_with_keys
         self.tape: Tape | None = None  # only while somebody watches
         self.load = LoadGauge(clock, self.presence, self._load_of)
-        self._key_limits: dict[str, RateLimit] = {}
+        self._key_limits: dict[str, GrantLimit] = {}
         self._held: dict[str, list[Callable[[], object]]] = {}
         self._numbers = count(1)
 
@@ -193,13 +193,13 @@ class Cortex:
 
     # What the channels and sockets call
 
-    def limit_of(self, grant: Grant) -> RateLimit | None:
+    def limit_of(self, grant: Grant) -> GrantLimit | None:
         """The state of a key's own rate limit, which all its bearers share and no new connection begins afresh."""
         if grant.rate_limit is None:
             return None
         known = self._key_limits.get(grant.key)
-        if known is None or getattr(known, "policy", None) != grant.rate_limit:
-            known = self._key_limits[grant.key] = grant.rate_limit.start(self.clock.time(), known)
+        if known is None or known.policy != grant.rate_limit:
+            known = self._key_limits[grant.key] = GrantLimit(grant, self.clock.time(), known)
         return known
 
     def submit(self, job: Job) -> Refusal | None:

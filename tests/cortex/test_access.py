@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from synapse.cortex import Grant, HandlerAccess, OpenDoor
+from synapse.cortex import Grant, GrantLimit, HandlerAccess, OpenDoor
+from synapse.policies import ADMITTED, GCRA, FixedWindow, Policies, Rejected, TokenBucket
+from tests.support.node import Node
 
 KEY, USER = Grant("a key"), Grant("a user", trusted=True)
 
@@ -57,3 +59,37 @@ def test_the_open_door_lets_everybody_in_and_trusts_them() -> None:
     grant = OpenDoor().authorize("a", {}, None)
     assert isinstance(grant, Grant)
     assert grant.trusted
+
+
+class TestAGrantsOwnRate:
+    GRANT = Grant("key:lab", rate_limit=TokenBucket(1, 2, "key"))
+
+    def test_it_decides_as_its_policy_and_says_whose_it_is(self) -> None:
+        limit = GrantLimit(self.GRANT, 0.0)
+        assert limit.idle(0.0)
+        assert [limit.admit(0.0) for _ in range(3)] == [ADMITTED, ADMITTED, Rejected(1.0, "token-bucket of key lab")]
+        assert (limit.wait(0.0), limit.idle(0.0)) == (1.0, False)
+
+    def test_a_new_limit_of_the_same_kind_goes_on_from_the_old(self) -> None:
+        old = GrantLimit(self.GRANT, 0.0)
+        old.spend(0.0, 2)
+        wider = Grant("key:lab", rate_limit=TokenBucket(4, 8, "key"))
+        assert GrantLimit(wider, 0.0, old).wait(0.0) == 0.25
+        other = Grant("key:lab", rate_limit=GCRA(4, 8, "key"))
+        assert GrantLimit(other, 0.0, old).wait(0.0) == 0.0
+
+    def test_a_refusal_names_the_limit_that_is_open_last(self) -> None:
+        class Lab:
+            def authorize(self, agent: str, payload: object, identity: object) -> Grant:
+                return TestAGrantsOwnRate.GRANT
+
+        everyones = FixedWindow(3, 10.0, "agent")
+        node = Node(authorizer=Lab(), policies=Policies(rate_limit=everyones))
+        agent = node.agent("a")
+        agent.query("q1")
+        agent.query("q2")
+        assert agent.refused("q3")["policy"] == "token-bucket of key lab"
+        node.clock.advance(1.0)
+        agent.query("q3")
+        refusal = agent.refused("q4")
+        assert (refusal["policy"], refusal["retry_after_ms"]) == ("fixed-window", 9000)

@@ -61,7 +61,7 @@ def test_its_rate_is_shared_by_all_its_bearers_and_not_begun_afresh_by_a_new_con
             assert phx.push(f"cortex:{agent}", "query", {"q": "", "ref": "q"})["status"] == "ok"
     with synapse.connect(server.url, api_key=key) as agent, pytest.raises(synapse.QueryRefused) as refusal:
         agent.ask("")
-    assert (refusal.value.reason, refusal.value.policy) == ("rate_limited", "token-bucket")
+    assert (refusal.value.reason, refusal.value.policy) == ("rate_limited", "token-bucket of key slow")
     assert refusal.value.retry_after is not None
     assert 90 < refusal.value.retry_after <= 100
 
