@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
+from synapse.channels import Channel
 from synapse.client import ConnectError, JoinError
 from synapse.client.discovery import Target
 from synapse.client.io import io_thread
 from synapse.client.observer import Observer, look
 from synapse.server.embedded import EmbeddedServer, start_embedded
-from tests.support.phx import Phx
 
 TIMEOUT = 10.0
 
@@ -70,12 +70,13 @@ def test_it_hears_the_snapshot_the_roster_and_what_happens() -> None:
         ear = Ear()
         observer = await observe(server, ear)
         await ear.until(lambda: {"snapshot", "presence_state"} <= set(ear.events()))
-        with_agent = await asyncio.to_thread(Phx, server.url)
-        await asyncio.to_thread(with_agent.join, "cortex:a", {"api_key": server.api_key})
+        other = await observe(server, Ear())  # whose connection is news
+        cortex = server.service.cortex
+        cortex.presence.track("a", Channel(next(iter(cortex.sockets.values())), "cortex:a", "1", "1"), 5.0)
         await ear.until(lambda: {"presence_diff", "events"} <= set(ear.events()))
         assert "phx_reply" not in ear.events()
         assert b'"a"' in observer.roster
-        await asyncio.to_thread(with_agent.close)
+        await other.close()
         await observer.close()
 
     over_there(story)
