@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import sys
+from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 import pytest
@@ -11,6 +13,7 @@ from msgspec import Meta
 from synapse.policies import (
     FAMILIES,
     Fifo,
+    Policies,
     Policy,
     PolicyError,
     Unlimited,
@@ -18,6 +21,8 @@ from synapse.policies import (
     encode,
     register,
 )
+from tests.support.curfew import install_curfew
+from tests.support.node import Node
 
 
 class Mine(Policy, frozen=True, tag="mine"):
@@ -50,6 +55,33 @@ def entry_point(monkeypatch: pytest.MonkeyPatch) -> Any:
         )
 
     return install
+
+
+@pytest.fixture
+def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pip leaves of a package that brings a policy: its module, and its metadata beside it."""
+    for family in FAMILIES:
+        monkeypatch.setitem(FAMILIES, family, dict(FAMILIES[family]))
+    install_curfew(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "curfew_policy", raising=False)
+
+
+@pytest.mark.usefixtures("distribution")
+class TestAnInstalledPackage:
+    def test_its_policy_is_imported_when_it_is_first_asked_for(self) -> None:
+        assert "curfew_policy" not in sys.modules
+        policy = decode("rate-limit", {"kind": "curfew", "until": 10.0})
+        assert type(policy).__module__ == "curfew_policy"
+        assert encode(policy) == {"kind": "curfew", "until": 10.0, "per": "global"}
+
+    def test_it_guards_a_node_like_ours(self) -> None:
+        policies = Policies.decode({"rate_limit": {"kind": "curfew", "until": 10.0}})
+        node = Node(policies=policies)
+        agent = node.agent("a")
+        agent.query("q1")
+        node.clock.advance(10.0)
+        assert agent.refused("q2") == {"reason": "rate_limited", "policy": "curfew"}
 
 
 class TestEntryPoints:

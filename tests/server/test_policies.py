@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import urllib.error
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.curfew import install_curfew
 from tests.support.lean import LEAN, eventually
 from tests.support.phx import Phx
 from tests.support.rest import put
@@ -144,6 +146,22 @@ def test_a_server_that_stops_refuses_with_shutting_down(tmp_path: Path) -> None:
         assert answer["response"] == {"reason": "shutting_down", "policy": "drain"}
         phx.push("cortex:a", "interrupt", {"ref": "runs"})
         assert phx.wait_ending("runs")[0] == "interrupted", "it had all the time it was given"
+
+
+def test_a_policy_of_an_installed_package_guards_it_too(tmp_path: Path) -> None:
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    install_curfew(packages)
+    rules = tmp_path / "rules.toml"
+    rules.write_text('[rate_limit]\nkind = "curfew"\nuntil = 1e12\n')
+    path = os.pathsep.join([str(Path(__file__).parents[2]), str(packages)])
+    options = (f"--policies={rules}",)
+    with live_server(tmp_path, *options, config=LEAN, env={"PYTHONPATH": path}) as server, Phx(server.url) as phx:
+        phx.join("cortex:a", KEY)
+        assert ask(phx, "early")["status"] == "ok"
+        curfew = {"kind": "curfew", "until": 0.0, "per": "global"}
+        assert put(server, rate_limit=curfew)["rate_limit"] == curfew
+        assert ask(phx, "late")["response"] == {"reason": "rate_limited", "policy": "curfew"}
 
 
 @pytest.mark.parametrize(
