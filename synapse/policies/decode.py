@@ -60,6 +60,7 @@ def decode(family: str, value: Any, path: str = "", families: Families | None = 
         One of `FAMILIES`, or of the `families` given.
     value
         A table with its ``kind`` and fields, a kind alone (all else as usual), or a policy, which is returned as it is.
+        The kind may be left out where it is called like the family, as that of ``connections`` is.
     path
         Where the value stands in a larger one, for errors.
     families
@@ -82,6 +83,8 @@ def decode(family: str, value: Any, path: str = "", families: Families | None = 
         value = {"kind": value}
     if not isinstance(value, Mapping):
         raise PolicyError(path, f"must be a table with a kind: {', '.join(kinds)}; not {value!r}")
+    if "kind" not in value and family in kinds:  # the only one of its name: connections
+        value = {"kind": family, **value}
     cls = _class(family, kinds, value.get("kind"), path)
     if cls is All:
         return _decode_all(value, path)
