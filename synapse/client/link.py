@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
+import msgspec
+from msgspec import Meta
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
@@ -78,7 +80,7 @@ class Link:
         except InvalidStatus as refusal:
             status = refusal.response.status_code
             retry_after = _retry_after(refusal.response.headers)
-            reason = f"HTTP status {status}"
+            reason = f"HTTP status {status}{_why(refusal.response.body)}"
         except (OSError, WebSocketException) as failure:
             reason = str(failure) or type(failure).__name__
         except Exception as bug:
@@ -124,6 +126,20 @@ class Link:
                     return
         except ConnectionClosed:
             return  # the reader knows more about it
+
+
+class _Refusal(msgspec.Struct):
+    reason: Annotated[str, Meta(max_length=64)]
+    policy: Annotated[str, Meta(max_length=64)]
+
+
+def _why(body: bytes | bytearray | None) -> str:
+    """What a cortex says of its refusal; a proxy or another server says something else."""
+    try:
+        refusal = msgspec.json.decode(body or b"", type=_Refusal)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return f", {refusal.reason} by {refusal.policy}"
 
 
 def _retry_after(headers: Headers) -> float | None:

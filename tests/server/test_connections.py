@@ -55,6 +55,14 @@ class TestInTotal:
         refused = "synapse_refusals_total{policy=connections.total,reason=too_many_connections,what=connection}"
         assert metrics(server)[refused] == 1
 
+    def test_the_client_says_which_rule_it_was(self, server: LiveServer) -> None:
+        with Wire(server.url):
+            bound(server, total=1)
+            with pytest.raises(synapse.ConnectError) as refusal:
+                synapse.connect(server.url, api_key="test-key")
+        assert refusal.value.problem == "HTTP status 503, too_many_connections by connections.total"
+        assert (refusal.value.status, refusal.value.retry_after) == (503, 5.0)
+
     @pytest.mark.parametrize("way", ["closes", "resets", "breaks a rule", "sends garbage"])
     def test_whoever_goes_by_whatever_way_makes_room(self, server: LiveServer, way: str) -> None:
         bound(server, total=1)
