@@ -7,18 +7,15 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from scipy import special  # type: ignore[import-untyped]
 
+from synapse.experiment.interval import CONFIDENCE, of_mean
 from synapse.policies import PolicyError
 from synapse.simulation import Run, Scenario, Theorem
 from synapse.simulation.run import METRICS
 from synapse.simulation.theorem import simulated
-
-CONFIDENCE = 0.95
 
 
 def scenario_of(file: Path, changes: tuple[str, ...]) -> Scenario:
@@ -72,23 +69,16 @@ def table(runs: list[Run], theorem: Theorem, seed: int) -> Table:
         made.add_column(column, justify="left" if column in ("", "unit") else "right")
     names = {**METRICS, **{name: "" for name in theorem.metrics if name not in METRICS}}
     for name, unit in names.items():
-        mean, half = interval([simulated(run, name) for run in runs])
+        found = of_mean(simulated(run, name) for run in runs)
         predicted = theorem.metrics.get(name)
         made.add_row(
-            name.replace("_", " "), _shown(mean), _shown(half), "" if predicted is None else _shown(predicted), unit
+            name.replace("_", " "),
+            _shown(found.mean),
+            _shown(found.half),
+            "" if predicted is None else _shown(predicted),
+            unit,
         )
     return made
-
-
-def interval(values: list[float]) -> tuple[float, float]:
-    """Mean and half-width of the t-interval of independent values; NaN where there is none to tell."""
-    known = np.array([value for value in values if not math.isnan(value)])
-    if not len(known):
-        return math.nan, math.nan
-    if len(known) == 1:
-        return float(known[0]), math.nan
-    error = known.std(ddof=1) / math.sqrt(len(known))
-    return float(known.mean()), float(error * special.stdtrit(len(known) - 1, (1 + CONFIDENCE) / 2))
 
 
 def _change(text: str) -> tuple[str, Any]:

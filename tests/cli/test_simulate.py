@@ -8,10 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
-from scipy import stats
 
 from synapse.cli import main
-from synapse.cli.simulate import interval
 from synapse.simulation import Run, Scenario
 from synapse.telemetry import read_trace
 
@@ -110,10 +108,3 @@ def test_ctrl_c_keeps_what_is_finished(file: Path, tmp_path: Path, monkeypatch: 
     assert "2 replications of seed 1" in shown.output
     assert "Stopped before the end" in shown.output
     assert len(pd.read_parquet(tmp_path / "out" / "replications.parquet")) == 2
-
-
-def test_the_interval_is_students() -> None:
-    values = [1.0, 2.0, 4.0, float("nan")]
-    low, high = stats.t.interval(0.95, 2, loc=7 / 3, scale=stats.sem(values[:3]))
-    mean, half = interval(values)
-    assert (mean - half, mean + half) == pytest.approx((low, high))
