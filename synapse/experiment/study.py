@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from synapse.experiment import plan
 from synapse.experiment.blocks import compute
-from synapse.experiment.design import Design, crossed, grid, points_of
+from synapse.experiment.design import Design, Point, changed, check_ranges, crossed, grid, points_of
+from synapse.experiment.engine import point_key
 from synapse.experiment.errors import StudyError
+from synapse.experiment.interval import Interval, of_mean
 from synapse.experiment.pools import pool_of
 from synapse.experiment.results import Results
+from synapse.experiment.slo import Goal, largest
 from synapse.experiment.store import Store
 from synapse.simulation import Scenario
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Study:
@@ -97,6 +103,59 @@ class Study:
         """What there is so far, also while it runs or after it was interrupted."""
         rows = [row for point in self.points for row in self.store.of(point.key)]
         return Results(self.points, rows, self.seed)
+
+    def slo(
+        self,
+        goal: str,
+        vary: str = "load",
+        between: tuple[float, float] = (0.05, 2.0),
+        tolerance: float = 1e-3,
+        executor: Any = None,
+    ) -> pd.DataFrame:
+        """The largest value, of the load for example, at which a goal is still met, for each point.
+
+        Parameters
+        ----------
+        goal
+            ``p99 < 0.5``, ``p99 < 500 ms``, ``success > 99 %``; the mean over replications has to meet it.
+        vary
+            What is made larger: ``load``, or a number of the scenario.
+        between
+            Where to search: the goal must be met at the first and missed at the second.
+        tolerance
+            How near to the value is near enough.
+        executor
+            Where it runs: see `run`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            For each point the value, and as ``low`` and ``high`` where the metric's 95 % interval meets the bound
+            (NaN: not between the two).
+
+        Raises
+        ------
+        StudyError
+            If the goal is none, or is not met at the first or met at the second value.
+        """
+        import pandas as pd
+
+        wanted = Goal.parse(goal)
+        check_ranges({vary: between})
+        made = []
+        with pool_of(executor) as pool:
+            for point in self.points:
+
+                def evaluate(value: float, point: Point = point) -> Interval:
+                    scenario = changed(point.scenario, {vary: value})
+                    there = Point({**point.values, vary: value}, scenario, point_key(scenario, self.seed))
+                    compute([(there, self.reps)], self.store, pool, self.seed)
+                    return of_mean(row[wanted.metric] for row in self.store.of(there.key)[: self.reps])
+
+                found = largest(wanted, evaluate, float(between[0]), float(between[1]), tolerance)
+                ends = {vary: found.mean, "low": found.low, "high": found.high}
+                made.append({**point.values, **ends, "goal": goal, "n": found.n, "seed": self.seed, "key": point.key})
+        return pd.DataFrame(made)
 
 
 def _whole(name: str, value: Any, least: int) -> int:
