@@ -115,3 +115,32 @@ def simulate(file: Path, changes: tuple[str, ...], reps: int, seed: int, out: Pa
     if not finished:
         click.echo("Stopped before the end: what was finished is kept.", err=True)
         raise SystemExit(INTERRUPTED)
+
+
+@main.command(short_help="Draw a metric of a study along an axis.")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
+@click.option("-x", "axis", required=True, metavar="AXIS", help="What was varied.")
+@click.option(
+    "-y", "metric", default="goodput", show_default=True, metavar="METRIC", help="What came out: goodput, p99."
+)
+@click.option("--hue", metavar="AXIS", help="What else was varied, in colours.")
+@click.option(
+    "-o", "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("study.png"), show_default=True,
+    help="The picture: .png, .svg or .pdf.",
+)  # fmt: skip
+def plot(folder: Path, axis: str, metric: str, hue: str | None, out: Path) -> None:
+    """Draw a metric of a study along an axis, from the folder that the study keeps its replications in.
+
+    Shows the mean over replications, its 95 % band, and a dot for each replication; also of a study that still runs.
+
+    \b
+    Examples:
+      synapse plot results -x load
+      synapse plot results -x timeout -y p99 --hue queue -o timeouts.svg
+    """  # noqa: D301
+    from synapse.experiment import Results, StudyError
+
+    try:
+        Results.load(folder).plot(axis, metric, hue, out)
+    except StudyError as error:
+        raise click.ClickException(str(error)) from None
