@@ -28,7 +28,7 @@ KEY = "my-secret-key"
 HANDLERS = 'c.SynapseApp.handlers = {"*": ["my_handlers:spell", "my_handlers:count"]}\n'
 WORKERS = 'c.SynapseApp.key_workers = ["*"]\n'
 ROOMS = 'c.SynapseApp.channels = {"room:*": "my_rooms.RoomChannel"}\n'
-VOLATILE = {"timestamp", "online_at", "phx_ref", "latency_ms", "pong"}
+VOLATILE = {"timestamp", "online_at", "phx_ref", "latency_ms", "pong", "timeout"}
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/protocol.md", "docs/security.md")
 CODE = re.compile(r"`(\w+)`")
 LINK = re.compile(r"\]\(([^)#:]+)\)")
