@@ -20,6 +20,7 @@ class Connections(Policy, frozen=True, tag="connections"):
     that reconnects after a crash into a line. It hurts many agents behind one key, and a `per_agent` that is too low
     hurts an agent who reconnects before the server has noticed that it had gone. Cost: O(1); memory for those who are
     connected, which `total` bounds.
+    Source: HAProxy's maxconn and rate-limit sessions.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ class Random(Policy, frozen=True, tag="random"):
 
     Needs no state and no knowledge. It hurts: each node is an M/M/1 of its own, some wait while others idle.
     Cost: O(1).
+    Source: Mitzenmacher, The power of two choices (2001), with one choice.
     """
 
     def start(self, now: float, before: object = None) -> Random:  # noqa: ARG002
@@ -29,6 +30,7 @@ class RoundRobin(Policy, frozen=True, tag="round-robin"):
 
     Evens out the numbers, not the work: better than `Random` for queries of even length. It hurts when lengths
     or nodes differ. Cost: O(1).
+    Source: Ephremides, Varaiya and Walrand, A simple dynamic routing problem (1980).
     """
 
     def start(self, now: float, before: object = None) -> RoundRobinState:  # noqa: ARG002
@@ -56,6 +58,7 @@ class LeastLoaded(Policy, frozen=True, tag="least-loaded"):
 
     The best there is when loads are known and fresh (join the shortest queue). It hurts when they are not: all who
     ask before the news arrives herd to the same node. Cost: O(n).
+    Source: Winston, Optimality of the shortest line discipline (1977).
     """
 
     def start(self, now: float, before: object = None) -> LeastLoaded:  # noqa: ARG002

@@ -15,6 +15,7 @@ class Fixed(Policy, frozen=True, tag="fixed"):
 
     For work whose best concurrency is known, as a pool of kernels. It hurts when the right number changes with the
     load behind it. Without a queue in front an M/G/limit/limit loss system (Erlang B). Cost: O(1).
+    Source: Dijkstra, Cooperating sequential processes (1965); for the loss, Erlang (1917).
 
     Parameters
     ----------

@@ -18,6 +18,7 @@ class Disconnect(Policy, frozen=True, tag="disconnect"):
 
     For agents, who must not miss an ending without knowing it. It hurts readers that are only briefly slow, and
     when they all reconnect at once. Cost: O(1).
+    Source: Redis' client-output-buffer-limit, which has the bounds and the time.
 
     Parameters
     ----------

@@ -19,6 +19,7 @@ class DropOldest(Policy, frozen=True, tag="drop-oldest"):
     For views of the present: what a slow reader gets is as fresh as it can be. It hurts who needs each message, and
     streams have holes. Under Poisson messages and exponential reading the loss is that of M/M/1/K.
     Cost: O(1) amortised.
+    Source: "drop front on full", RFC 7567, section 2.
 
     Parameters
     ----------
@@ -39,6 +40,7 @@ class DropNewest(Policy, frozen=True, tag="drop-newest"):
 
     What a slow reader gets has no holes up to where it breaks off. It hurts by staleness: all that it reads has
     waited for as long as the mailbox is deep. The same loss as `DropOldest`. Cost: O(1) amortised.
+    Source: "tail drop", RFC 7567, section 2.
 
     Parameters
     ----------
@@ -59,6 +61,7 @@ class Coalesce(Policy, frozen=True, tag="coalesce"):
 
     For progress and states, where the latest says it all: a reader is never further behind than one message a
     stream. It hurts streams whose messages add up, as tokens do. At the bound the oldest goes. Cost: O(1) amortised.
+    Source: ReactiveX' onBackpressureLatest, for each stream by itself.
 
     Parameters
     ----------

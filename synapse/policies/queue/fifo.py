@@ -17,6 +17,7 @@ class Fifo(Policy, frozen=True, tag="fifo"):
 
     Fair, and the least variance of waits. It hurts past saturation: all wait as long as the queue is deep, and when
     that is longer than their patience, all work is wasted work. Cost: O(1).
+    Source: Kingman, The effect of queue discipline on waiting time variance (1962).
 
     Parameters
     ----------
@@ -48,6 +49,7 @@ class Lifo(Policy, frozen=True, tag="lifo"):
 
     Past saturation it still answers some in time (the youngest, whose askers still wait) where a `Fifo` answers none.
     It hurts below saturation: the same mean wait with a far longer tail, and the oldest may starve. Cost: O(1).
+    Source: Tambouratzis, On a property of the variance of the waiting time of a queue (1968).
 
     Parameters
     ----------

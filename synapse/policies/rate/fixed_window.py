@@ -19,6 +19,7 @@ class FixedWindow(Policy, frozen=True, tag="fixed-window"):
     For quotas that people reckon with ("1,000 an hour"). It never admits more than `limit` in an aligned window, and
     it hurts at the edges: twice the `limit` passes in a moment around one, and all who were refused come back at
     once with the next. Cost: O(1), two numbers a key.
+    Source: Redis' documentation of INCR, pattern of a rate limiter.
 
     Parameters
     ----------

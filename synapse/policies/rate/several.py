@@ -26,6 +26,7 @@ class All(Policy, frozen=True, tag="all"):
 
     For "10 a second, but no more than 1,000 an hour", or an agent's limit under its key's. It hurts nobody by
     itself; who is refused waits for the slowest. Cost: the sum of its members'.
+    Source: the dual leaky bucket of ATM, ITU-T I.371: a cell conforms to both rates, or counts in neither.
 
     Parameters
     ----------

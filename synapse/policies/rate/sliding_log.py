@@ -20,6 +20,7 @@ class SlidingLog(Policy, frozen=True, tag="sliding-log"):
     The strictest promise: never more than `limit` in any window, wherever it begins. Under Poisson arrivals an
     M/D/limit/limit loss system (Erlang B). It hurts in memory, and it admits less than a token bucket of the same
     rate. Cost: O(1) amortised, `limit` numbers a key.
+    Source: its definition; for the loss, Erlang (1917).
 
     Parameters
     ----------

@@ -12,6 +12,7 @@ class Unlimited(Policy, frozen=True, tag="unlimited"):
 
     For closed rooms and for measuring what the rest can bear. It hurts with the first client that loops.
     Cost: O(1), no memory.
+    Source: none; it is the want of a rule.
 
     Parameters
     ----------

@@ -29,7 +29,11 @@ class Retry(Protocol):
 
 
 class NoRetry(Policy, frozen=True, tag="none"):
-    """Try once. It hurts when failures are brief and rare; it is the only policy that never adds load. Cost: none."""
+    """Try once.
+
+    The only policy that never adds load, for queries that must not run twice. It hurts when failures are brief and
+    rare. Cost: none. Source: none; it is what the others are compared with.
+    """
 
     def start(self, now: float, before: object = None) -> NoRetry:  # noqa: ARG002
         """It is its own state."""
@@ -41,19 +45,7 @@ class NoRetry(Policy, frozen=True, tag="none"):
 
 
 class Backoff(Policy, frozen=True):
-    """What the backoffs share: a ceiling that grows with each try.
-
-    Parameters
-    ----------
-    base
-        The first ceiling, in s.
-    factor
-        How many times higher each next one is.
-    cap
-        The highest ceiling, in s.
-    tries
-        Tries in all, the first one included.
-    """
+    """What the backoffs share: a ceiling that grows with each try."""
 
     base: Annotated[Seconds, Meta(description="The first ceiling of the wait.")] = 0.1
     factor: Annotated[float, Meta(ge=1, le=100, description="How many times higher each next ceiling is.")] = 2.0
@@ -78,6 +70,17 @@ class Exponential(Backoff, frozen=True, tag="exponential"):
 
     Without jitter, for tests and comparisons. It hurts as all without jitter do: those who failed together come
     back together. Cost: O(1). Source: Brooker, Exponential backoff and jitter (2015).
+
+    Parameters
+    ----------
+    base
+        The first ceiling, in s.
+    factor
+        How many times higher each next one is.
+    cap
+        The highest ceiling, in s.
+    tries
+        Tries in all, the first one included.
     """
 
     def start(self, now: float, before: object = None) -> Exponential:  # noqa: ARG002
@@ -94,6 +97,17 @@ class EqualJitter(Backoff, frozen=True, tag="equal-jitter"):
 
     Never comes back at once, and spreads half as well as `FullJitter`. It hurts those who could have been answered
     sooner. Cost: O(1). Source: Brooker, Exponential backoff and jitter (2015).
+
+    Parameters
+    ----------
+    base
+        The first ceiling, in s.
+    factor
+        How many times higher each next one is.
+    cap
+        The highest ceiling, in s.
+    tries
+        Tries in all, the first one included.
     """
 
     def start(self, now: float, before: object = None) -> EqualJitter:  # noqa: ARG002
@@ -110,6 +124,17 @@ class FullJitter(Backoff, frozen=True, tag="full-jitter"):
 
     The fewest calls of all for the same work: under half of `Exponential`'s with 100 clients. It hurts that some come
     back almost at once. Cost: O(1). Source: Brooker, Exponential backoff and jitter (2015).
+
+    Parameters
+    ----------
+    base
+        The first ceiling, in s.
+    factor
+        How many times higher each next one is.
+    cap
+        The highest ceiling, in s.
+    tries
+        Tries in all, the first one included.
     """
 
     def start(self, now: float, before: object = None) -> FullJitter:  # noqa: ARG002

@@ -14,7 +14,9 @@ from synapse.policies.timeout.limit import USUAL
 class FixedTimeout(Policy, frozen=True, tag="fixed"):
     """The same patience for every query that names none of its own.
 
-    It hurts when it is shorter than the answers it waits for: then all work is wasted work. Cost: O(1).
+    For answers that all take about as long. It hurts when it is shorter than these: then all work is wasted work.
+    Cost: O(1).
+    Source: the deadlines of gRPC: one for all of a call, with its waiting.
 
     Parameters
     ----------
@@ -43,6 +45,7 @@ class PerPriority(Policy, frozen=True, tag="per-priority"):
 
     For urgent classes that are worthless late, beside batches that may take their time. It hurts as any timeout
     does that is shorter than the answers. Cost: O(1).
+    Source: our own; a deadline of gRPC for each class.
 
     Parameters
     ----------

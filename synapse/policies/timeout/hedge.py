@@ -22,7 +22,11 @@ class Hedge(Protocol):
 
 
 class NoHedge(Policy, frozen=True, tag="none"):
-    """Ask once. It hurts when one slow node sets the pace of all who fan out. Cost: none."""
+    """Ask once.
+
+    For one node, and for queries that must not run twice. It hurts when one slow node sets the pace of all who fan out.
+    Cost: none. Source: none; it is what the others are compared with.
+    """
 
     def start(self, now: float, before: object = None) -> NoHedge:  # noqa: ARG002
         """It is its own state."""
