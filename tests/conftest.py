@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ from hypothesis import settings
 # No timing is asserted anywhere: a slow machine is no failure.
 settings.register_profile("synapse", deadline=None)
 settings.load_profile("synapse")
+
+# A run in the background ignores Ctrl-C, and its children with it: the tests of Ctrl-C would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 KEPT = ("synapse-io", "asyncio_")  # the client's one IO thread and its resolver live as long as the process
 PATIENCE = 5.0  # s for what is being closed to be closed
