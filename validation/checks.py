@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,9 +63,9 @@ class Check:
         return float(stats.t.isf(tail, self.replications - 1))
 
 
-def replicate(case: Case, arrivals: int, seed: int, replication: int) -> dict[str, float]:
-    """The numbers of one replication."""
-    return numbers(case.sized(arrivals).run(case.seed(seed), replication=replication, queries=False))
+def replicate(case: Case, arrivals: int, seed: int, replication: int, least: float = 0.0) -> dict[str, float]:
+    """The numbers of one replication. Parameters are `Case.sized`'s."""
+    return numbers(case.sized(arrivals, least=least).run(case.seed(seed), replication=replication, queries=False))
 
 
 def checks(case: Case, results: Iterable[dict[str, float]]) -> Iterator[Check]:
@@ -75,3 +75,9 @@ def checks(case: Case, results: Iterable[dict[str, float]]) -> Iterator[Check]:
         values = np.array([result[name] for result in results])
         error = float(values.std(ddof=1)) / math.sqrt(len(values))
         yield Check(case, name, exact, float(values.mean()), error, len(values))
+
+
+def chance(listed: Sequence[Check]) -> float:
+    """How likely it is that no more of them are inside, if all is right."""
+    inside = sum(check.inside for check in listed)
+    return float(stats.binom.cdf(inside, len(listed), CONFIDENCE))
