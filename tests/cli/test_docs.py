@@ -18,6 +18,7 @@ import pytest
 from websockets.sync.client import connect
 
 from synapse.handlers import ModelHandler
+from synapse.simulation import Scenario
 from synapse.telemetry.events import Event
 from tests.support import foreign
 from tests.support.lean import LEAN, eventually, nobody_connected
@@ -132,6 +133,17 @@ class TestReadme:
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
         assert done.stdout == "ws://127.0.0.1:4000/cortex/websocket?vsn=2.0.0\n", done.stderr
 
+    def test_the_cluster_breaks_and_is_saved_as_it_says(self, tmp_path: Path) -> None:
+        (tmp_path / "cluster.toml").write_text(snippet("[agents]", "toml"))
+        broken = Scenario.load(tmp_path / "cluster.toml").run(seed=1, queries=False)
+        assert broken.series["ok"].loc[41:].sum() < 0.01 * broken.series["sent"].loc[41:].sum()
+        told = run(snippet("cluster.toml"), tmp_path)
+        (answered,) = re.findall(r"^goodput +([\d.]+) /s$", told, re.MULTILINE)
+        assert float(answered) > 150
+        assert "<No theorem holds: faults change the system" in told
+        assert "timeout=FixedTimeout(seconds=1.0)" in told
+        assert (tmp_path / "run.png").exists()
+
     def test_a_handler_of_ones_own_answers(self, extended: LiveServer, tmp_path: Path) -> None:
         lines = run(snippet("my_handlers:count"), tmp_path, extended).splitlines()
         assert lines == [*(f"letter {letter}" for letter in "Hello"), "{'total': 499500}"]
@@ -209,7 +221,7 @@ def test_every_link_leads_somewhere(name: str) -> None:
         assert (document.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("picture", ["demo.svg", "dashboard.png", "dashboard-dark.png"])
+@pytest.mark.parametrize("picture", ["demo.svg", "dashboard.png", "dashboard-dark.png", "simulation.png"])
 def test_a_picture_is_small_enough_to_load(picture: str) -> None:
     assert (ROOT / "docs" / picture).stat().st_size < 250_000
 
