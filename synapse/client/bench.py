@@ -18,8 +18,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from synapse.client import events as news
-from synapse.client.connection import Connection
-from synapse.client.errors import JoinError, SynapseError
+from synapse.client.connection import Connection, join_error
+from synapse.client.errors import SynapseError
 from synapse.client.io import IOThread
 from synapse.client.reading import read
 from synapse.cortex import Job, State
@@ -139,7 +139,7 @@ class Bench:
                 self._disconnected()
             case news.JoinRefused():
                 if event.final:
-                    self.end(JoinError(event.topic, event.reason))
+                    self.end(join_error(event))
             case news.TopicClosed():
                 self.end(SynapseError(f"the server closed {event.topic}"))
             case news.Closed():

@@ -39,6 +39,12 @@ Listener = Callable[[news.Event], object]
 """Who is told, in the IO thread, what happens to a topic: joined, refused, pushed, closed, and the connection lost."""
 
 
+def join_error(event: news.JoinRefused) -> JoinError:
+    """The exception that says why a join was refused."""
+    retry_after = None if event.retry_after_ms is None else event.retry_after_ms / 1e3
+    return JoinError(event.topic, event.reason, event.policy, retry_after)
+
+
 class Connection:
     """One agent's connection to a cortex, through any number of sockets."""
 
@@ -288,8 +294,7 @@ class Connection:
             listener(event)
 
     def _join_refused(self, event: news.JoinRefused) -> None:
-        retry_after = None if event.retry_after_ms is None else event.retry_after_ms / 1e3
-        error = JoinError(event.topic, event.reason, event.policy, retry_after)
+        error = join_error(event)
         if event.topic in self._listeners:
             self._topic_news(event)
         elif event.topic == ROSTER:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from synapse.client import events as news
 from synapse.client import html
-from synapse.client.errors import AgentClosed, JoinError, ReplyTimeout, SynapseError
+from synapse.client.connection import Connection, join_error
+from synapse.client.errors import AgentClosed, ReplyTimeout, SynapseError
 from synapse.client.io import IOThread
 from synapse.protocol import WORKER, parse
 from synapse.protocol.work import WorkerJoin
 
 if TYPE_CHECKING:
     from synapse.client.bench import Bench
-    from synapse.client.connection import Connection
     from synapse.client.face import AgentFace
 
 LONGEST_NAME = 200
@@ -241,7 +241,7 @@ class Place:
 def _failure(event: news.Event) -> SynapseError | None:
     match event:
         case news.JoinRefused():
-            return JoinError(event.topic, event.reason)
+            return join_error(event)
         case news.Closed():
             return AgentClosed(event.reason)
         case news.TopicClosed():

@@ -23,7 +23,7 @@ class Grant(msgspec.Struct, frozen=True):
     rate_limit
         How often its bearers may ask, all together, besides the rules for everybody.
     handlers
-        The handlers that it opens, of those that are open at all; None for all of these.
+        The handlers that it opens, by name or pattern, of those that are open at all; None for all of these.
     """
 
     key: str
@@ -31,13 +31,9 @@ class Grant(msgspec.Struct, frozen=True):
     rate_limit: RateLimitPolicy | None = None
     handlers: tuple[str, ...] | None = None
 
-    def opened(self, handlers: tuple[str, ...]) -> tuple[str, ...]:
-        """What it opens of some handlers, by name or pattern; of a pattern perhaps a part."""
-        if self.handlers is None:
-            return handlers
-        own = self.handlers
-        parts = ([name] if name in own else [one for one in own if matches(one, name)] for name in handlers)
-        return tuple(dict.fromkeys(name for part in parts for name in part))
+    def opens(self, handler: str) -> bool:
+        """Whether it opens a handler, or all handlers of a pattern."""
+        return self.handlers is None or any(matches(handler, one) for one in self.handlers)
 
 
 class GrantLimit:
@@ -145,22 +141,35 @@ class HandlerAccess:
 
     def of(self, agent: str, grant: Grant) -> tuple[str, ...]:
         """The handlers an agent may use, by name or pattern; empty if it may use none."""
-        for pattern, all_of_them, unguarded in self._patterns:
-            if matches(agent, pattern):
-                return grant.opened(all_of_them if grant.trusted else unguarded)
-        return ()
+        known = self._known(agent, grant)
+        if grant.handlers is None:
+            return known
+        parts = ([name] if grant.opens(name) else self._opened_within(name, grant) for name in known)
+        return tuple(dict.fromkeys(name for part in parts for name in part))
 
     def choose(self, agent: str, grant: Grant, asked: str | None = None) -> str | None:
         """The handler for a query that asks for this one, or for none in particular; None if there is none for it."""
-        allowed = self.of(agent, grant)
         if asked is None:
-            return next((name for name in allowed if "*" not in name), None)
-        if "*" in asked:
+            return next((name for name in self.of(agent, grant) if "*" not in name), None)
+        if "*" in asked or not grant.opens(asked):
             return None
-        if asked in allowed:
+        known = self._known(agent, grant)
+        if asked in known:
             return asked
-        fits = any("*" in name and matches(asked, name) for name in allowed)
+        fits = any("*" in name and matches(asked, name) for name in known)
         return asked if fits and (grant.trusted or not self._is_guarded(asked)) else None
+
+    def _known(self, agent: str, grant: Grant) -> tuple[str, ...]:
+        """What is open to an agent, whatever its grant is limited to."""
+        for pattern, all_of_them, unguarded in self._patterns:
+            if matches(agent, pattern):
+                return all_of_them if grant.trusted else unguarded
+        return ()
+
+    def _opened_within(self, pattern: str, grant: Grant) -> list[str]:
+        """Which part of a pattern of handlers a limited grant opens."""
+        within = [one for one in grant.handlers or () if matches(one, pattern)]
+        return [one for one in within if grant.trusted or not self._is_guarded(one)]
 
     def _is_guarded(self, handler: str) -> bool:
         return any(matches(handler, pattern) for pattern in self._trusted_only)

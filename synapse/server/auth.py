@@ -102,8 +102,8 @@ class DoorKeeper:
         The API keys.
     key_workers
         Workers, by name or pattern, that whoever has a key may be. A worker sees the queries of others, so for all
-        other names it takes an identity, or a trusted key; a token never does, and a stored key only if it is good for
-        agents called ``worker:<name>``, as one for all agents is.
+        other names it takes an identity, or a trusted key. A token never does. A stored key does only if it is good
+        for an agent called ``worker:<name>``, as one for all agents is, and opens the handler of that name.
     """
 
     def __init__(self, keys: KeyRing, key_workers: Sequence[str] = ()) -> None:
@@ -118,10 +118,12 @@ class DoorKeeper:
 
     def authorize_worker(self, name: str, payload: Any, identity: Any) -> Grant | Denial:
         """Decide on the join of a worker."""
-        answer = self._by_identity_or_key(f"{WORKER}{name}", payload, identity)
-        if isinstance(answer, Denial) or answer.trusted or any(matches(name, one) for one in self._key_workers):
+        handler = f"{WORKER}{name}"
+        answer = self._by_identity_or_key(handler, payload, identity)
+        if isinstance(answer, Denial) or answer.trusted:
             return answer
-        return Denial("unauthorized")
+        is_open = any(matches(name, one) for one in self._key_workers)
+        return answer if is_open and answer.opens(handler) else Denial("unauthorized")
 
     def _by_identity_or_key(self, agent: str, payload: Any, identity: Any) -> Grant | Denial:
         if isinstance(identity, Identity):

@@ -205,10 +205,11 @@ class Service:
         self.cortex.replace(policies)
 
     def _check_handlers(self, policies: Policies) -> None:
-        for name in policies.handlers:
-            if name not in self.runner.registry and not name.startswith(
-                WORKER
-            ):  # a misspelt one would leave without a limit what it was meant for
+        for name in policies.handlers:  # a misspelt one would leave without a limit what it was meant for
+            if name.startswith(WORKER):
+                if "*" in name:
+                    raise PolicyError(f"handlers.{name}", "must be one worker's name; there are no rules for patterns")
+            elif name not in self.runner.registry:
                 known = ", ".join(sorted(self.runner.registry))
                 raise PolicyError(f"handlers.{name}", f"is no handler of this server, which has {known}")
 

@@ -328,6 +328,16 @@ class TestTheEnd:
         with pytest.raises(synapse.JoinError, match="unauthorized"):
             worker.wait(PATIENCE)
 
+    def test_a_worker_that_is_refused_by_a_rule_says_by_which(self, agent: synapse.Agent) -> None:
+        before = agent.server.policies
+        agent.server.apply(connections={"kind": "connections", "channels": 1})
+        try:
+            with pytest.raises(synapse.JoinError) as refusal:
+                agent.serve(spell)
+        finally:
+            agent.server.apply(before)
+        assert refusal.value.policy == "connections.channels"
+
 
 class TestSizes:
     def test_a_result_that_the_server_would_not_read_is_an_error_that_says_so(self, agent: synapse.Agent) -> None:

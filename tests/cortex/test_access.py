@@ -40,6 +40,20 @@ class TestHandlerAccess:
         chosen = [access.choose("a", key, asked) for asked in (None, "worker:lab-1", "worker:x", "echo", "kernel")]
         assert chosen == [None, "worker:lab-1", None, None, None]
 
+    def test_a_key_for_a_pattern_of_handlers_opens_each_of_them(self) -> None:
+        access, key = HandlerAccess({"*": ["echo", "worker:spell"]}), Grant("k", handlers=("worker:*",))
+        assert access.of("a", key) == ("worker:spell",)
+        assert [access.choose("a", key, asked) for asked in (None, "worker:spell", "echo")] == ["worker:spell"] * 2 + [
+            None
+        ]
+
+    def test_a_key_for_a_handler_that_is_for_the_trusted_does_not_open_it(self) -> None:
+        access = HandlerAccess({"*": ["echo", "worker:*"]}, trusted_only=["worker:secret"])
+        key = Grant("k", handlers=("echo", "worker:secret"))
+        assert access.of("a", key) == ("echo",)
+        assert access.choose("a", key, "worker:secret") is None
+        assert access.choose("a", Grant("k", handlers=("worker:secret",))) is None
+
     def test_what_is_for_the_trusted_may_be_a_pattern_or_within_one(self) -> None:
         access = HandlerAccess({"*": ["echo", "worker:*"]}, trusted_only=["worker:secret-*"])
         assert access.choose("a", KEY, "worker:secret-1") is None

@@ -8,7 +8,7 @@ import pytest
 
 from synapse.cortex import Denial, Grant, HandlerAccess, OpenDoor
 from synapse.handlers import WorkerPool
-from synapse.policies import Credit, Fixed, Policies, PolicyError
+from synapse.policies import Connections, Credit, Fixed, HandlerPolicies, Policies, PolicyError
 from tests.support.clock import VirtualClock
 from tests.support.workshop import Workshop
 
@@ -326,6 +326,68 @@ class TestWhoMayBeOne:
             "error",
             {"reason": "unmatched event: query"},
         )
+
+
+class TestItsConnection:
+    class Door(OpenDoor):
+        def authorize_worker(self, name: str, payload: Any, identity: Any) -> Grant | Denial:
+            return Grant("a key")
+
+    def test_counts_for_its_key_until_it_leaves(self) -> None:
+        shop = Workshop(authorizer=self.Door(), policies=Policies(connections=Connections(per_key=1)))
+        worker = shop.worker()
+        other = shop.peer()
+        status, response = other.ask("worker:spell", "phx_join")
+        assert (status, response["reason"]) == ("error", "too_many_connections")
+        assert response["policy"] == "connections.per_key"
+        worker.peer.send(worker.topic, "phx_leave")
+        assert other.ask("worker:spell", "phx_join")[0] == "ok"
+        other.disconnect()
+        worker.peer.disconnect()
+        assert shop.cortex.admission.held == 0
+
+    def test_that_was_refused_for_its_payload_holds_no_place(self) -> None:
+        shop = Workshop(authorizer=self.Door(), policies=Policies(connections=Connections(per_key=1)))
+        assert shop.peer().ask("worker:spell", "phx_join", {"concurrency": 0})[0] == "error"
+        assert shop.peer().ask("worker:spell", "phx_join")[0] == "ok"
+
+    def test_is_closed_when_its_key_is_revoked_which_ends_its_queries(self) -> None:
+        shop = Workshop(authorizer=self.Door())
+        worker, ada = shop.worker(), shop.agent("ada")
+        ada.query("q1", **SPELL)
+        assert shop.cortex.revoke("a key") == 1
+        shop.settle()
+        status, data = ending(ada)
+        assert (status, data["reason"]) == ("error", "worker_gone")
+        assert shop.pool.workers() == {}
+        assert worker.peer.socket.id not in shop.cortex.sockets
+
+
+class TestRulesOfItsOwn:
+    def test_are_kept_by_a_scheduler_of_its_own_to_which_it_reports(self) -> None:
+        own = HandlerPolicies(concurrency=Fixed(1))
+        shop = Workshop(policies=Policies(handlers={"worker:spell": own}))
+        spell, count, ada = shop.worker(concurrency=9), shop.worker("count", concurrency=9), shop.agent("ada")
+        for number in range(2):
+            ada.query(f"s{number}", **SPELL)
+            ada.query(f"c{number}", handler="worker:count")
+        schedulers = shop.cortex.schedulers.by_name()
+        assert {name: (one.running, one.waiting) for name, one in schedulers.items()} == {
+            "worker:spell": (1, 1),
+            "*": (2, 0),
+        }
+        spell.done(spell.work())
+        spell.done(spell.work())
+        for frame in count.given():
+            count.done(frame.payload["job"])
+        assert {name: one.ended for name, one in schedulers.items()} == {"worker:spell": 2, "*": 2}
+
+    def test_hold_for_a_query_that_no_worker_takes_as_well(self) -> None:
+        shop = Workshop(policies=Policies(handlers={"worker:spell": HandlerPolicies(concurrency=Fixed(1))}))
+        ada = shop.agent("ada")
+        ada.query("q1", **SPELL)
+        assert ending(ada)[1]["reason"] == "no_worker"
+        assert shop.cortex.schedulers.by_name()["worker:spell"].ended == 1
 
 
 class TestWhoMayUseThem:

@@ -117,6 +117,7 @@ class TestTheRulesOfAFile:
             ),
             ("[timeout]\nkind = 'fixed'\nseconds = 0", r"rules\.toml: timeout\.seconds: must be a number > 0 .*in s"),
             ("[handlers.kernle]\nqueue = 'fifo'", r"handlers\.kernle: is no handler of this server"),
+            ("[handlers.'worker:*']\nqueue = 'fifo'", r"handlers\.worker:\*: must be one worker's name"),
             ("limit = = 1", r"rules\.toml: is not TOML: .*line 1"),
             (None, r"rules\.toml: cannot be read: No such file"),
         ],

@@ -19,6 +19,7 @@ from tests.support.server import LiveServer, live_server
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     options = "c.SynapseApp.handlers = {'*': ['echo', 'tests.server.rooms:shout', 'kernel']}\n"
+    options += "c.SynapseApp.key_workers = ['open-*', 'presence']\n"
     with live_server(tmp_path_factory.mktemp("keys"), config=LEAN + options, api_key="") as running:
         yield running
 
@@ -66,14 +67,36 @@ def test_its_rate_is_shared_by_all_its_bearers_and_not_begun_afresh_by_a_new_con
     assert 90 < refusal.value.retry_after <= 100
 
 
+@pytest.mark.parametrize(
+    ("limits", "opened"),
+    [
+        ((), ["open-1", "presence"]),
+        (("--agents", "open-*"), []),
+        (("--agents", "worker:open-*"), ["open-1"]),
+        (("--agents", "worker:*", "--handlers", "worker:open-1"), ["open-1"]),
+        (("--handlers", "echo"), []),
+    ],
+)
+def test_it_opens_the_workers_for_keys_that_its_agents_and_handlers_cover(
+    server: LiveServer, request: pytest.FixtureRequest, limits: tuple[str, ...], opened: list[str]
+) -> None:
+    key = keys(server, "add", f"works-{request.node.callspec.indices['limits']}", *limits)
+    with Phx(server.url) as phx:
+        replies = {name: phx.join(f"worker:{name}", {"api_key": key}) for name in ("open-1", "presence", "closed")}
+    assert [name for name, reply in replies.items() if reply["status"] == "ok"] == opened
+    refused = [reply["response"]["reason"] for reply in replies.values() if reply["status"] == "error"]
+    assert set(refused) == {"unauthorized"}
+
+
 def test_revoking_it_disconnects_its_bearers_and_no_one_else(server: LiveServer) -> None:
     doomed, spared = keys(server, "add", "doomed"), keys(server, "add", "spared")
-    with Phx(server.url) as agent, Phx(server.url) as onlooker, Phx(server.url) as other:
+    with Phx(server.url) as agent, Phx(server.url) as onlooker, Phx(server.url) as worker, Phx(server.url) as other:
         assert agent.join("cortex:a", {"api_key": doomed})["status"] == "ok"
         assert onlooker.join("cortex:presence", {"api_key": doomed})["status"] == "ok"
+        assert worker.join("worker:open-1", {"api_key": doomed})["status"] == "ok"
         assert other.join("cortex:b", {"api_key": spared})["status"] == "ok"
         keys(server, "revoke", "doomed")
-        assert [agent.close_code(), onlooker.close_code()] == [1008, 1008]
+        assert [one.close_code() for one in (agent, onlooker, worker)] == [1008] * 3
         assert other.push("cortex:b", "ping")["status"] == "ok"
         assert other.join("cortex:c", {"api_key": doomed})["response"] == {"reason": "unauthorized"}
 

@@ -64,9 +64,9 @@ class WorkerChannel(AuthorizedChannel):
 
     def terminate(self, reason: str) -> None:
         log.info("worker %r has gone: connection %d, %s", self.name, self.connection.id, reason)
+        super().terminate(reason)
         self._show()
         self.pool.left(self._worker)
-        super().terminate(reason)
 
     def handle_in(self, event: str, payload: Any, ref: MessageRef) -> Reply | Stop | None:
         try:
