@@ -14,6 +14,8 @@ from synapse.cortex.scheduler import Runner
 TOLD = ("submit", "think", "finish", "interrupt", "drain", "interrupt_all", "replace")
 ASKED = ("agent", "ref", "handler", "priority", "timeout", "attempt", "connection", "key", "cost")
 
+DECIDES = {"think": 1, "finish": 2}  # how many arguments do: what is thought and answered decides nothing
+
 
 class Step(msgspec.Struct):
     """One thing that a scheduler was told, and all that it did before it returned.
@@ -102,14 +104,12 @@ class Recorder:
 
         def told(*arguments: Any) -> Any:
             if name == "submit":
-                job = arguments[0]
-                self._numbers[job] = len(self.jobs)
-                self.jobs.append(job)
-                plain: tuple[Any, ...] = tuple(getattr(job, field) for field in ASKED)
+                self._numbers[arguments[0]] = len(self.jobs)
+                self.jobs.append(arguments[0])
+                plain = tuple(getattr(arguments[0], field) for field in ASKED)
             else:
                 plain = tuple(self._numbers[part] if isinstance(part, Job) else part for part in arguments)
-                if name in ("think", "finish"):  # what is thought and answered decides nothing
-                    plain = (plain[0], *plain[1:2]) if name == "finish" else plain[:1]
+                plain = plain[: DECIDES.get(name)]
             return self._do(Step(name, plain, did=[]), method, *arguments)
 
         return told
