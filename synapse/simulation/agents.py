@@ -390,6 +390,10 @@ class Population:
             self._held.setdefault(job.row, []).append(lambda: self._again(job))
             return
         del self._pausing[job]
+        if self._give_up_after is not None and self._env._now >= job.until:  # it had no connection for so long
+            self.counts.given_up += 1
+            self._end(job)
+            return
         self._try(job)
 
     def _end(self, job: Try) -> None:

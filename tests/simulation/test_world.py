@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 
 from synapse.cortex import Scheduler
 from synapse.simulation import Scenario
+from synapse.simulation.agents import Population
+from synapse.simulation.node import Try
 from synapse.simulation.tally import OUTCOMES
 from synapse.simulation.world import World
 from tests.simulation.strategies import scenarios
@@ -51,6 +53,34 @@ def test_the_same_seed_gives_the_same_run_whether_anyone_looks_or_not(scenario: 
     watched = scenario.run(seed=3, queries=True, progress=seen.append)
     assert watched.digest == scenario.run(seed=3, queries=False).digest
     assert seen == [1.0, 2.0, 3.0]
+
+
+def test_who_has_no_connection_for_too_long_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next try waits for a connection; when there is one at last, the agent's patience is over."""
+    tried: list[tuple[float, float]] = []
+    expect = Population._expect
+
+    def noted(self: Population, job: Try) -> None:
+        tried.append((self._env.time(), job.until))
+        expect(self, job)
+
+    monkeypatch.setattr(Population, "_expect", noted)
+    run = Scenario(
+        duration=20,
+        warmup=0,
+        agents={
+            "count": 50,
+            "think": {"kind": "exponential", "mean": 0.3},
+            "give_up_after": 1,
+            "retry": "full-jitter",
+            "connection": {},
+        },
+        node={"slots": 1, "queue": {"kind": "fifo", "bound": 0}},
+        faults=[{"kind": "node-crash", "at": 5, "restart_after": 5}],
+    ).run()
+    assert run.counts.given_up > 0
+    assert len(tried) == run.counts.tries
+    assert all(now < until for now, until in tried)
 
 
 def test_a_finer_look_changes_no_trajectory(monkeypatch: pytest.MonkeyPatch) -> None:
