@@ -99,6 +99,13 @@ def _check_what_none_allows(scenario: Scenario) -> None:
     obstacles = {
         "faults change the system while it is measured": bool(scenario.faults),
         "connections come and go": agents.connection is not None,
+        "a budget keeps some from trying": agents.budget is not None,
+        "agents give up after a while": agents.give_up_after is not None,
+        "kinds of agents differ in how they wait and try": any(
+            (kind.timeout, kind.retry, kind.budget) != (agents.timeout, agents.retry, agents.budget)
+            for kind, _ in agents.each_kind()
+        ),
+        "agents keep to the node of their connection": cluster.per == "connection" and cluster.nodes > 1,
         "slow readers hold writers up": agents.reading is not None and node.thoughts > 0,
         "queries and answers are under way for a while": cluster.latency.mean > 0,
         "a service is a sum of gaps": node.gap is not None and node.thoughts > 1,
@@ -119,6 +126,7 @@ def _servers(scenario: Scenario) -> int:
 
 def _closed(scenario: Scenario) -> Theorem:
     agents, node = scenario.agents, scenario.node
+    _nobody_leaves(scenario)
     _only_one(scenario, "agents that think and ask have no independent arrivals at each node")
     _same_for_all(scenario)
     if not isinstance(node.rate_limit, Unlimited):
@@ -146,19 +154,35 @@ def _open(scenario: Scenario) -> Theorem:
     arrivals, node = scenario.agents.arrivals, scenario.node
     if not isinstance(arrivals, Poisson):
         raise NoTheorem("arrivals are neither Poisson nor of a finite source")
+    nodes = scenario.cluster.nodes
+    if scenario.agents.patience is not None and _is_plain(scenario):
+        return _impatient(scenario, arrivals.rate / nodes)
+    _nobody_leaves(scenario)
     if not isinstance(node.rate_limit, Unlimited):
         return _limiter(scenario, arrivals.rate)
     if not isinstance(scenario.agents.retry, NoRetry):
         return _retries(scenario, arrivals.rate)
-    nodes = scenario.cluster.nodes
     if nodes > 1 and not isinstance(scenario.cluster.balancing, Random):
         return _power_of_d(scenario, arrivals.rate / nodes)
     if len({kind.priority for kind, _ in scenario.agents.each_kind()}) > 1:
         return _classes(scenario, arrivals.rate / nodes)
     _same_for_all(scenario)
-    if scenario.agents.patience is not None:
-        return _impatient(scenario, arrivals.rate / nodes)
     return _station(scenario, arrivals.rate / nodes)
+
+
+def _nobody_leaves(scenario: Scenario) -> None:
+    if scenario.agents.patience is not None:
+        raise NoTheorem("agents who lose patience are known for one law of service, and no other rule beside it")
+
+
+def _is_plain(scenario: Scenario) -> bool:
+    """Whether nodes are queues by themselves, without limits or retries."""
+    return (
+        isinstance(scenario.node.rate_limit, Unlimited)
+        and isinstance(scenario.agents.retry, NoRetry)
+        and (scenario.cluster.nodes == 1 or isinstance(scenario.cluster.balancing, Random))
+        and len({kind.priority for kind, _ in scenario.agents.each_kind()}) == 1
+    )
 
 
 def _station(scenario: Scenario, lam: float) -> Theorem:
@@ -226,6 +250,7 @@ def _blocking(scenario: Scenario, name: str, why: str, result: Any) -> Theorem:
 
 
 def _impatient(scenario: Scenario, lam: float) -> Theorem:
+    _same_for_all(scenario)
     node, servers, patience = scenario.node, _servers(scenario), scenario.agents.patience
     if not isinstance(node.service, Exponential):
         raise NoTheorem("M/M/c with impatience needs exponential service")

@@ -90,6 +90,13 @@ def _agree(scenario: Scenario) -> None:
     [
         ({"faults": [{"kind": "slow-down", "at": 1}]}, "faults change the system"),
         ({"agents.connection": {}}, "connections come and go"),
+        ({"agents.budget": "adaptive-throttle"}, "a budget keeps some from trying"),
+        ({"agents.give_up_after": 3}, "agents give up after a while"),
+        ({"agents.kinds": [{"name": "a", "timeout": {"kind": "fixed", "seconds": 1}}]}, "differ in how they wait"),
+        ({"agents.kinds": [{"name": "a"}, {"name": "b", "retry": "full-jitter"}]}, "differ in how they wait"),
+        ({"cluster.nodes": 2, "cluster.balancing": "random", "cluster.per": "connection"}, "keep to the node"),
+        ({"agents.arrivals": "closed", "agents.patience": {"kind": "exponential", "mean": 1}}, "lose patience"),
+        ({"cluster.nodes": 2, "agents.patience": {"kind": "exponential", "mean": 1}}, "lose patience"),
         ({"cluster.latency": {"kind": "exponential", "mean": 1}}, "under way for a while"),
         ({"node.concurrency": "vegas"}, "the number of servers changes"),
         ({"node.concurrency": {"kind": "fixed", "limit": 9}}, "more queries run at once than there are slots"),
