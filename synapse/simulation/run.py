@@ -243,7 +243,22 @@ class Run:
             ("utilisation", f"{self.utilisation:.1%}"),
             ("wasted work", f"{numbers['wasted']:.1%}"),
         ]
-        return lines + [(f"refused: {policy}", f"{times:,}") for (_, policy), times in self.refusals.items()]
+        lines += [(f"refused: {policy}", f"{times:,}") for (_, policy), times in self.refusals.items()]
+        return lines + self._lines_of_parts()
+
+    def _lines_of_parts(self) -> list[tuple[str, str]]:
+        """What is there in some scenarios only."""
+        lines = []
+        if self.connections:
+            drops, tries, made, _ = map(sum, zip(*self.connections, strict=True))
+            lines += [("connections lost", f"{drops:,}"), ("made again", f"{made:,}"), ("tries for that", f"{tries:,}")]
+        if self.reading:
+            read, dropped = sum(each.read for each in self.reading), sum(each.dropped for each in self.reading)
+            lost = sum(each.lost + each.missed for each in self.reading)
+            lines += [("messages read", f"{read:,}"), ("dropped", f"{dropped:,}"), ("lost by cuts", f"{lost:,}")]
+        if self.presence is not None:
+            lines.append(("presence right", f"{self.presence.fraction:.1%}"))
+        return lines
 
     def _repr_html_(self) -> str:
         return self.summary()._repr_html_()
@@ -260,6 +275,7 @@ class Run:
             "refusals": {f"{reason}/{policy}": times for (reason, policy), times in self.refusals.items()},
             "reading": [msgspec.structs.asdict(each) for each in self.reading],
             "connections": self.connections,
+            "presence": None if self.presence is None else [self.presence.times, self.presence.right],
             "series": {name: values.tolist() for name, values in self.looks.items()},
             "events": self.events,
         }

@@ -84,6 +84,16 @@ class Scenario(Section, frozen=True):
         if self.warmup >= self.duration:
             raise PolicyError("warmup", f"must be shorter than `duration`, {self.duration:g} s; not {self.warmup:g}")
         rules.check(self.faults, self.cluster.nodes)
+        self._check_that_faults_strike()
+
+    def _check_that_faults_strike(self) -> None:
+        """What strikes something that is not simulated would go unnoticed."""
+        are_connected = self.agents.connection or self.presence or self.cluster.per == "connection"
+        for place, fault in enumerate(self.faults):
+            if isinstance(fault, rules.Netsplit) and self.presence is None:
+                raise PolicyError(f"faults[{place}]", "parts what nodes say of presence: write [presence], too")
+            if isinstance(fault, rules.ReconnectHerd) and not are_connected:
+                raise PolicyError(f"faults[{place}]", "breaks connections: write [agents.connection], too")
 
     @classmethod
     def load(cls, path: str | Path) -> Scenario:

@@ -65,6 +65,27 @@ def test_it_sums_itself_up_with_units(run: Run) -> None:
     assert list(run.metrics) == list(METRICS)
 
 
+def test_it_tells_of_connections_messages_and_presence_where_they_are() -> None:
+    scenario = Scenario(
+        duration=8,
+        warmup=1,
+        agents={"count": 20, "connection": {}, "reading": {"rate": 9}, "think": {"kind": "exponential", "mean": 0.3}},
+        cluster={"nodes": 2},
+        node={"thoughts": 5, "mailbox": {"kind": "drop-oldest", "messages": 2}},
+        faults=[{"kind": "node-crash", "at": 3, "node": 0}],
+        presence={},
+    )
+    run = scenario.run()
+    told = dict(run.summary().lines)
+    drops, tries, made, _ = run.connections[0]
+    assert drops > 0
+    assert (told["connections lost"], told["made again"], told["tries for that"]) == (str(drops), str(made), str(tries))
+    assert told["messages read"] == f"{run.reading[0].read:,}"
+    assert told["dropped"] == f"{run.reading[0].dropped:,}" != "0"
+    assert told["presence right"] == f"{run.presence.fraction:.1%}"
+    assert json.loads(json.dumps(run._plain()))["presence"] == [run.presence.times, run.presence.right]
+
+
 def test_it_draws_itself(run: Run, tmp_path: Path) -> None:
     figure = run.plot(tmp_path / "run.png")
     assert (tmp_path / "run.png").stat().st_size > 10_000

@@ -199,6 +199,14 @@ class TestErrors:
             ("[[faults]]\nkind = 'slow-dawn'", "faults[0].kind: must be one of node-crash"),
             ("[[faults]]\nkind = 'slow-down'", "faults[0].at: is required, or rate"),
             (
+                "faults = [{kind = 'reconnect-herd', at = 1}]",
+                "faults[0]: breaks connections: write [agents.connection]",
+            ),
+            (
+                "[cluster]\nnodes = 2\n[[faults]]\nkind = 'netsplit'\nat = 1\ngroups = [[0]]",
+                "faults[0]: parts what nodes say of presence: write [presence]",
+            ),
+            (
                 "[[faults]]\nkind = 'node-crash'\nat = 1\nnode = 1",
                 "faults[0].node: must name nodes that there are, 0 to 0",
             ),
