@@ -256,6 +256,8 @@ class Run:
             read, dropped = sum(each.read for each in self.reading), sum(each.dropped for each in self.reading)
             lost = sum(each.lost + each.missed for each in self.reading)
             lines += [("messages read", f"{read:,}"), ("dropped", f"{dropped:,}"), ("lost by cuts", f"{lost:,}")]
+            taken = sum(each.taken for each in self.reading)
+            lines.append(("mean age when read", in_unit(sum(each.age for each in self.reading) / max(1, taken))))
         if self.presence is not None:
             lines.append(("presence right", f"{self.presence.fraction:.1%}"))
         return lines

@@ -82,6 +82,7 @@ def test_it_tells_of_connections_messages_and_presence_where_they_are() -> None:
     assert (told["connections lost"], told["made again"], told["tries for that"]) == (str(drops), str(made), str(tries))
     assert told["messages read"] == f"{run.reading[0].read:,}"
     assert told["dropped"] == f"{run.reading[0].dropped:,}" != "0"
+    assert told["mean age when read"].endswith(" ms")
     assert told["presence right"] == f"{run.presence.fraction:.1%}"
     assert json.loads(json.dumps(run._plain()))["presence"] == [run.presence.times, run.presence.right]
 

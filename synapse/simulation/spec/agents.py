@@ -76,6 +76,8 @@ class Connection(Section, frozen=True):
 class Readers(Section, frozen=True):
     """How agents read what is sent to them. Behind a slow reader, the node's mailbox policy decides.
 
+    A run's latencies end when the node has answered; how much later it is read, its `reading` says.
+
     Parameters
     ----------
     rate
