@@ -133,7 +133,7 @@ class Reader:
         self._busy = False
         self._stalled_until = env.time()
         self._awaiting: list[Callable[[], object]] = []
-        self._life = 0  # counts connections, so that what was begun in one does not end in another
+        self._life = 0  # counts cuts and connections, so that what was begun before does not end after
         self.reading = Reading()
         self.connected = True
         self.mailbox: Mailbox[Message] = policy.start(env.time())
@@ -199,6 +199,7 @@ class Reader:
         """Come back, to an empty mailbox. Of no effect if it is not cut off."""
         if not self.connected:
             self.connected = True
+            self._life += 1
             self._busy = False
             self._stalled_until = self._env.time()
             self.mailbox = self._policy.start(self._env.time())

@@ -131,6 +131,16 @@ class TestCut:
         bench.reader.cut()
         assert (bench.reading.cuts, bench.reading.lost) == (1, 1)
 
+    def test_a_stall_without_a_connection_ends_with_the_next(self) -> None:
+        """Otherwise its end would make the reader read two messages at once."""
+        bench = Bench(Disconnect(), per_message(1.0))
+        bench.reader.cut()
+        bench.reader.stall(0.5)
+        bench.reader.connect()
+        bench.put(0, 0, 0)
+        bench.env.run(None)
+        assert (bench.env.time(), bench.reading.read) == (3.0, 3)
+
     def test_a_stall_ends_with_the_connection(self) -> None:
         bench = Bench(Disconnect())
         bench.reader.stall(100.0)
