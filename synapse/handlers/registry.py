@@ -11,7 +11,7 @@ import importlib
 import inspect
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from typing import Any, TypeAlias
 
 from synapse.handlers.context import Handler
@@ -29,7 +29,7 @@ BUILT_IN = {
 }
 """The room's own handlers, there even when the package was not installed (a source tree on the path)."""
 
-Target: TypeAlias = Handler | type | str | EntryPoint
+Target: TypeAlias = Handler | type | str
 """A handler, a class that makes one, or where to import either from (``"module:attr"``)."""
 
 
@@ -83,7 +83,8 @@ class HandlerRegistry:
             For a name, or for options of a name, that no one provides.
         """
         targets: dict[str, Target] = dict(BUILT_IN)
-        targets.update((point.name, point) for point in entry_points(group=GROUP))
+        # By their text: where a backport of importlib.metadata is at work (Dask brings one), they are of another class.
+        targets.update((point.name, f"{point.module}:{point.attr}") for point in entry_points(group=GROUP))
         for name in names:
             if ":" in name:
                 targets[name] = name
@@ -170,9 +171,7 @@ class HandlerRegistry:
 
     def _make(self, name: str) -> Handler:
         target: Any = self._targets[name]
-        if isinstance(target, EntryPoint):
-            target = target.load()
-        elif isinstance(target, str):
+        if isinstance(target, str):
             module, _, attribute = target.partition(":")
             target = importlib.import_module(module)
             for part in attribute.split("."):
