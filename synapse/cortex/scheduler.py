@@ -72,35 +72,6 @@ class Scheduler:
         A gate whose rate limits count here, too, besides those of the policies.
     """
 
-    __slots__ = (
-        "_bus",
-        "_clock",
-        "_concurrency",
-        "_deadlines",
-        "_is_guarded",
-        "_latency_is_news",
-        "_may_wait",
-        "_mean_run",
-        "_node",
-        "_outlet",
-        "_patience",
-        "_queue",
-        "_run_is_news",
-        "_runner",
-        "_running",
-        "_runs",
-        "_start_is_news",
-        "_time",
-        "_timeout",
-        "_watch",
-        "draining",
-        "ended",
-        "gate",
-        "policies",
-        "rejected",
-        "submitted",
-    )
-
     def __init__(
         self,
         clock: Clock,

@@ -19,6 +19,8 @@ from synapse.client import AsyncAgent
 from synapse.client.connection import Connection
 from synapse.client.discovery import Target
 from synapse.client.io import io_thread
+from synapse.client.opening import Opened
+from synapse.client.rules import RestRules
 from synapse.client.settings import Backoff, Settings
 from tests.support.lean import LEAN, failures
 from tests.support.outage import Proxy
@@ -146,7 +148,8 @@ def test_a_stream_goes_on_after_a_network_that_swallowed_all(tmp_path: Path) -> 
 
     async def scenario(proxy: Proxy) -> None:
         connection = await asyncio.wrap_future(io_thread().submit(impatient(proxy.url)))
-        async with AsyncAgent(connection, io_thread(), None) as agent:
+        opened = Opened(connection, RestRules(Target(proxy.url)))
+        async with AsyncAgent(opened, io_thread(), None) as agent:
             healing: list[asyncio.Task[None]] = []
 
             def swallow() -> None:

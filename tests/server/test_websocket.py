@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from websockets.extensions.permessage_deflate import PerMessageDeflate
-from websockets.frames import Frame
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
@@ -46,14 +45,14 @@ def connection(window: int = 0) -> tuple[WebSocket, Carrier]:
 
 def test_a_broadcast_is_framed_once_for_each_way_to_compress(monkeypatch: pytest.MonkeyPatch) -> None:
     framings = 0
-    serialize = Frame.serialize
+    frame = WebSocket._frame
 
-    def counted(self: Frame, **options: Any) -> bytes:
+    def counted(self: WebSocket, message: Encoded) -> bytes:
         nonlocal framings
         framings += 1
-        return serialize(self, **options)
+        return frame(self, message)
 
-    monkeypatch.setattr(Frame, "serialize", counted)
+    monkeypatch.setattr(WebSocket, "_frame", counted)
     members = [connection(window) for window in (0, 0, 0, 12, 12, 15)]
     message = Encoded(b'[null,null,"topic","event",{}]')
     for websocket, _ in members:
