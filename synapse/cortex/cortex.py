@@ -14,6 +14,7 @@ from typing import Any
 
 from synapse._version import __version__
 from synapse.channels import Channel, Endpoint, LocalPresence, LocalPubSub, Message, Presence, PubSub, Transport
+from synapse.channels.socket import POLICY_VIOLATION
 from synapse.cortex.absence import Absences
 from synapse.cortex.access import Authorizer, Grant, GrantLimit, HandlerAccess, OpenDoor
 from synapse.cortex.admission import Admission
@@ -33,8 +34,6 @@ from synapse.cortex.watching import MonitorChannel
 from synapse.policies import Policies, kind_of
 from synapse.protocol import MONITOR, ROSTER, About, Serializer
 from synapse.telemetry import events
-
-POLICY_VIOLATION = 1008  # close code, RFC 6455 section 7.4.1
 
 log = logging.getLogger(__name__)
 audit = logging.getLogger("synapse.audit")
