@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from synapse.handlers.threads import TURN, Threads
+from synapse.handlers.threads import NICE, TURN, Threads
 
 
 @pytest.fixture
@@ -55,3 +56,14 @@ def test_an_interval_that_somebody_made_shorter_stays(usual: float) -> None:
         assert during == pytest.approx(TURN / 2, rel=0.02)
     finally:
         sys.setswitchinterval(usual)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no niceness of their own")
+def test_the_event_loop_goes_first_on_the_core_that_a_thread_shares_with_it() -> None:
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    assert asyncio.run(Threads(1).run(niceness, "one")) == min(19, before + NICE)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before
