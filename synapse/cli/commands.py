@@ -144,3 +144,64 @@ def plot(folder: Path, axis: str, metric: str, hue: str | None, out: Path) -> No
         Results.load(folder).plot(axis, metric, hue, out)
     except StudyError as error:
         raise click.ClickException(str(error)) from None
+
+
+@main.command(short_help="Run canonical studies, and check what they claim.")
+@click.argument("names", nargs=-1, metavar="[NAME|PATH]...")
+@click.option("--list", "listing", is_flag=True, help="Which there are.")
+@click.option("--all", "everything", is_flag=True, help="All that come with Synapse.")
+@click.option("--check", is_flag=True, help="Fail if a claim does not hold.")
+@click.option("--size", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
+              help="The share of the full number of replications.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The chance of all of it.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("study-output"),
+    show_default=True,
+    help="The folder for NAME.png and NAME.json; what it has of these names is replaced.",
+)
+def study(
+    names: tuple[str, ...], listing: bool, everything: bool, check: bool, size: float, seed: int, out: Path
+) -> None:
+    """Run canonical studies of timeouts, retries, limits and overload, and check what they claim.
+
+    Each answers one question by simulation, draws one figure, holds what it found against published or exact numbers,
+    and ends with one sentence of advice. NAME is one that comes with Synapse; PATH is a Python file with a PAGE.
+
+    \b
+    Examples:
+      synapse study --list
+      synapse study metastable
+      synapse study --all --check
+      synapse study ./my_study.py --size 0.2
+    """  # noqa: D301
+    from rich.console import Console
+
+    from synapse.cli import study as command
+    from synapse.experiment import Lab, StudyError
+    from synapse.experiment.library import find, pages
+
+    console = Console()
+    try:
+        if listing:
+            console.print(command.listed())
+            return
+        chosen = dict(map(find, names)) | (pages() if everything else {})
+        if not chosen:
+            raise click.UsageError("name a study, or say --all; --list shows which there are")
+        lab = Lab(size, seed, progress=console.is_terminal)
+        failed = [
+            (name, claim)
+            for name, page in chosen.items()
+            for claim in command.study(name, page, lab, out, console).failed
+        ]
+    except StudyError as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        click.echo("Stopped before the end: what was finished is kept.", err=True)
+        raise SystemExit(INTERRUPTED) from None
+    for name, claim in failed:
+        click.echo(f"{name}: does not hold: {claim.text} (missed by {claim.miss:.3g})", err=True)
+    if check and failed:
+        raise SystemExit(1)

@@ -12,7 +12,25 @@ This room knows simulation and theory, and runs tasks by `concurrent.futures.Exe
 from synapse.experiment.design import Point, grid, sobol, zipped
 from synapse.experiment.errors import StudyError
 from synapse.experiment.interval import Interval
+from synapse.experiment.lab import Lab
+from synapse.experiment.page import Claim, Page, above, below, between, near
 from synapse.experiment.results import Results
 from synapse.experiment.study import Study
 
-__all__ = ["Interval", "Point", "Results", "Study", "StudyError", "grid", "sobol", "zipped"]
+__all__ = [
+    "Claim",
+    "Interval",
+    "Lab",
+    "Page",
+    "Point",
+    "Results",
+    "Study",
+    "StudyError",
+    "above",
+    "below",
+    "between",
+    "grid",
+    "near",
+    "sobol",
+    "zipped",
+]

@@ -1,0 +1,19 @@
+"""Every canonical study, at a small size: what it claims holds, and its figure can be drawn."""
+
+from __future__ import annotations
+
+import pytest
+
+from synapse.experiment import Lab
+from synapse.experiment.library import pages
+
+SIZE = 0.1
+PAGES = pages()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_its_claims_hold(name: str) -> None:
+    outcome = PAGES[name].run(Lab(SIZE))
+    assert not [f"{claim.text} (missed by {claim.miss:.3g})" for claim in outcome.failed]
+    assert outcome.claims
+    outcome.plot()
