@@ -117,6 +117,100 @@ def simulate(file: Path, changes: tuple[str, ...], reps: int, seed: int, out: Pa
         raise SystemExit(INTERRUPTED)
 
 
+@main.command(short_help="Run a study: a scenario, with some of it varied.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.toml")
+@click.option("--vary", "axes", multiple=True, metavar="NAME=[VALUES]", help="An axis, besides the file's; repeatable.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Another value than the file's; repeatable."
+)
+@click.option("--reps", type=click.IntRange(1), help="Replications of each point.  [default: the file's, or 30]")
+@click.option("--seed", type=click.IntRange(0), help="The chance of all replications.  [default: the file's, or 1]")
+@click.option("--until", metavar="RULE", help="When there are enough: 'relative half-width of p99 < 5 %'.")
+@click.option("--executor", metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786.  [default: this machine]")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("sweep-output"), show_default=True,
+    help="The folder that keeps all replications; those that are there are not run again.",
+)  # fmt: skip
+def sweep(
+    file: Path, axes: tuple[str, ...], changes: tuple[str, ...], reps: int | None, seed: int | None, until: str | None,
+    executor: str | None, out: Path,
+) -> None:  # fmt: skip
+    """Run a study: the scenario of a TOML file, with some of it varied, many replications of each point.
+
+    What varies stands in the file, or is said by --vary:
+
+    \b
+      [sweep]
+      reps = 20
+      [sweep.grid]
+      "agents.timeout.seconds" = [0.5, 1, 2]
+      "node.queue" = ["fifo", {kind = "codel", bound = 240}]
+
+    Shows means with their 95 % intervals (Student's t). Ctrl-C, or a crash, loses nothing that is finished: the same
+    command goes on. `synapse plot DIR` draws what is there, also meanwhile.
+
+    \b
+    Examples:
+      synapse sweep cluster.toml --vary 'load=[0.5, 0.7, 0.9]' --reps 10
+      synapse sweep cluster.toml --until 'relative half-width of p99 < 5 %' --out results
+    """  # noqa: D301
+    from rich.console import Console
+
+    from synapse.cli.sweep import keep, study_of, table
+    from synapse.policies import PolicyError
+
+    try:
+        study = study_of(file, changes, axes, reps, seed, out, until)
+        try:
+            results = study.run(executor)
+        except KeyboardInterrupt:
+            click.echo("Stopped before the end: what was finished is kept, and the same command goes on.", err=True)
+            raise SystemExit(INTERRUPTED) from None
+    except (PolicyError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    keep(results, out)
+    Console().print(table(results))
+
+
+@main.command(short_help="Find the largest load that still meets an objective.")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.toml")
+@click.argument("goal", metavar="GOAL")
+@click.option("--vary", default="load", show_default=True, metavar="NAME", help="What is made larger.")
+@click.option("--between", type=(float, float), default=(0.05, 2.0), show_default=True, metavar="FROM TO",
+              help="Where to search: the goal is met at the first and missed at the second.")  # fmt: skip
+@click.option(
+    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Another value than the file's; repeatable."
+)
+@click.option("--reps", type=click.IntRange(1), help="Replications of each point.  [default: the file's, or 30]")
+@click.option("--seed", type=click.IntRange(0), help="The chance of all replications.  [default: the file's, or 1]")
+def slo(
+    file: Path, goal: str, vary: str, between: tuple[float, float], changes: tuple[str, ...], reps: int | None,
+    seed: int | None,
+) -> None:  # fmt: skip
+    """Find the largest load, or whatever --vary names, at which the mean over replications still meets a goal.
+
+    GOAL is as 'p99 < 0.5', 'p99 < 500 ms' or 'success > 99 %'. If the file has a [sweep], there is an answer for each
+    of its points.
+
+    \b
+    Examples:
+      synapse slo cluster.toml 'p99 < 0.5'
+      synapse slo cluster.toml 'success > 99 %' --vary agents.count --between 100 5000
+    """  # noqa: D301
+    from rich.console import Console
+
+    from synapse.cli.sweep import study_of, table_of_goals
+    from synapse.policies import PolicyError
+
+    try:
+        frame = study_of(file, changes, (), reps, seed).slo(goal, vary, between)
+    except (PolicyError, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    Console().print(table_of_goals(frame, goal, vary))
+
+
 @main.command(short_help="Draw a metric of a study along an axis.")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path), metavar="DIR")
 @click.option("-x", "axis", required=True, metavar="AXIS", help="What was varied.")

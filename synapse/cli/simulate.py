@@ -29,7 +29,7 @@ def scenario_of(file: Path, changes: tuple[str, ...]) -> Scenario:
         If it is no scenario, or not with these changes.
     """
     scenario = Scenario.load(file)
-    return scenario.replace(dict(map(_change, changes))) if changes else scenario
+    return scenario.replace(dict(map(change, changes))) if changes else scenario
 
 
 def simulate(scenario: Scenario, replications: int, seed: int, out: Path | None, console: Console) -> bool:
@@ -81,7 +81,14 @@ def table(runs: list[Run], theorem: Theorem, seed: int) -> Table:
     return made
 
 
-def _change(text: str) -> tuple[str, Any]:
+def change(text: str) -> tuple[str, Any]:
+    """Read ``NAME=VALUE``.
+
+    Raises
+    ------
+    PolicyError
+        If there is no value.
+    """
     name, equals, value = text.partition("=")
     if not equals:
         raise PolicyError("", f"--set {text}: must be NAME=VALUE, as agents.count=10000")

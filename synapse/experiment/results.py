@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synapse.experiment import plan
+from synapse.experiment.best import Best
 from synapse.experiment.design import Point
 from synapse.experiment.errors import StudyError
 from synapse.experiment.interval import of_mean, of_share
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
     from synapse.telemetry.figure import TraceFigure
 
+LESS_IS_BETTER = {
+    name for name in UNITS if name.startswith(("latency", "wait", "wasted", "refused", "abandoned", "tries"))
+}
 SHORT = {"p50": "latency_p50", "p99": "latency_p99", "latency": "latency_mean", "wait": "wait_mean"}
 SERIES = ("goodput", "waiting")
 SHOWN = ("goodput", "success", "latency_mean", "latency_p99", "utilisation")
@@ -174,6 +178,37 @@ class Results:
             numbers = {"difference": found.mean, "low": found.low, "high": found.high, "n": found.n}
             made.append({**point.values, "to": to, "metric": name, **numbers, "note": note})
         return pd.DataFrame(made)
+
+    def best(self, metric: str = "goodput", least: bool | None = None) -> Best:
+        """The point at which a metric is best, among those that are not bistable.
+
+        Parameters
+        ----------
+        metric
+            Which.
+        least
+            Whether less is better. None: it is for latencies, waits and shares lost, as one would think.
+
+        Raises
+        ------
+        StudyError
+            If there is no such metric, or no point has it.
+        """
+        name = metric_of(metric)
+        sign = -1.0 if (name in LESS_IS_BETTER if least is None else least) else 1.0
+        means = []
+        for point, rows in self._each():
+            found = of_mean(row[name] for row in rows)
+            if not math.isnan(found.mean) and not is_bistable(collapsed(point, rows)):
+                means.append((sign * found.mean, point, found, rows))
+        if not means:
+            raise StudyError("metric", f"{name!r} has no mean at any point")
+        (_, point, value, rows), *others = sorted(means, key=lambda each: -each[0])
+        if not others:
+            return Best(point, name, value, of_mean([]))
+        theirs = {row["rep"]: row[name] for row in others[0][3]}
+        lead = of_mean(sign * (row[name] - theirs[row["rep"]]) for row in rows if row["rep"] in theirs)
+        return Best(point, name, value, lead)
 
     def theory(self) -> pd.DataFrame:
         """`summary` with the exact values where a theorem holds (else NaN), and its name or why none does."""

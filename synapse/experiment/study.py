@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,14 @@ from synapse.experiment.blocks import compute
 from synapse.experiment.design import Design, Point, changed, check_ranges, crossed, grid, points_of
 from synapse.experiment.engine import point_key
 from synapse.experiment.errors import StudyError
+from synapse.experiment.file import read
 from synapse.experiment.interval import Interval, of_mean
 from synapse.experiment.pools import pool_of
-from synapse.experiment.results import Results
+from synapse.experiment.results import Results, metric_of
+from synapse.experiment.sensitivity import indices
 from synapse.experiment.slo import Goal, largest
 from synapse.experiment.store import Store
+from synapse.experiment.until import Until
 from synapse.simulation import Scenario
 
 if TYPE_CHECKING:
@@ -40,6 +44,8 @@ class Study:
     folder
         Where replications are kept: those that are there are not computed again, by whatever process and for whatever
         study, as long as scenario, seed and engine are the same. None: in memory alone.
+    until
+        When there are enough replications, if not `reps` say so: see `run`.
     axes
         Values by name, each combined with each: ``queue=[Fifo(240), CoDel()]``, ``agents__count=[100, 200]``,
         ``**{"agents.timeout.seconds": [1, 2]}``, ``load=[0.5, 0.9]``.
@@ -63,6 +69,7 @@ class Study:
         reps: int = 30,
         seed: int = 1,
         folder: str | Path | None = None,
+        until: str | None = None,
         **axes: Any,
     ) -> None:
         if not isinstance(base, Scenario):
@@ -70,6 +77,7 @@ class Study:
         self.base = base
         self.reps = _whole("reps", reps, 1)
         self.seed = _whole("seed", seed, 0)
+        self.until = until if until is None else Until.parse(until)
         self.points = points_of(base, crossed(*designs, grid(**axes)), seed)
         self.folder = None if folder is None else Path(folder)
         self.store = Store(self.folder)
@@ -80,7 +88,51 @@ class Study:
         axes = ", ".join(self.points[0].values) if self.points else ""
         return f"<Study of {len(self.points)} points ({axes}), {self.reps} replications each, seed {self.seed}>"
 
-    def run(self, executor: Any = None, progress: bool = True) -> Results:
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        reps: int | None = None,
+        seed: int | None = None,
+        folder: str | Path | None = None,
+        until: str | None = None,
+        **axes: Any,
+    ) -> Study:
+        """Read a study from a TOML file: a scenario, and in ``[sweep]`` what varies. See `synapse.experiment.file`.
+
+        Parameters
+        ----------
+        path
+            The file.
+        changes
+            Other values than the file's, as for `Scenario.replace`.
+        reps, seed, until
+            In place of the file's; without both, 30, 1 and None.
+        folder
+            As in `Study`.
+        axes
+            Axes in place of the file's of the same name, or besides them.
+
+        Raises
+        ------
+        OSError
+            If it cannot be read.
+        PolicyError
+            If it is no study: the file, the field, and what is allowed.
+        """
+        base, sweep = read(Path(path))
+        scenario = base.replace(changes) if changes else base
+        chance = next(value for value in (seed, sweep.seed, 1) if value is not None)
+        return cls(
+            scenario, *sweep.designs(chance, axes), reps=reps or sweep.reps or 30, seed=chance, folder=folder,
+            until=until or sweep.until,
+        )  # fmt: skip
+
+    def run(
+        self, executor: Any = None, progress: bool = True, *, until: str | None = None, most: int = 1000
+    ) -> Results:
         """Run what is missing.
 
         Parameters
@@ -89,15 +141,36 @@ class Study:
             Where: see `pool_of`. None: processes on this machine.
         progress
             Whether to show a bar.
+        until
+            Run more than `reps` until the interval of each point is narrow enough: ``relative half-width < 5 %`` (of
+            the goodput), ``half-width of p99 < 0.01``. None: as the study says. A bistable point has no mean, and gets
+            no more.
+        most
+            Replications of a point beyond which `until` is given up; its interval then says how wide it still is.
 
         Returns
         -------
         Results
             All replications. If it is interrupted, what has come is kept: `results` gives it, and `run` goes on.
+
+        Raises
+        ------
+        StudyError
+            If `until` or `most` is none, or there is no such executor.
         """
+        rule = self.until if until is None else Until.parse(until)
+        most = max(self.reps, _whole("most", most, 1))
+        wanted = {point.key: self.reps for point in self.points}
         with pool_of(executor) as pool:
-            compute([(point, self.reps) for point in self.points], self.store, pool, self.seed, progress)
-        return self.results()
+            while True:
+                tasks = [(point, wanted[point.key]) for point in self.points]
+                compute(tasks, self.store, pool, self.seed, progress)
+                if rule is None:
+                    return self.results()
+                now = {point.key: min(most, rule.wanted(point, self.store.of(point.key))) for point in self.points}
+                if all(now[key] <= count for key, count in wanted.items()):
+                    return self.results()
+                wanted = {key: max(count, now[key]) for key, count in wanted.items()}
 
     def results(self) -> Results:
         """What there is so far, also while it runs or after it was interrupted."""
@@ -156,6 +229,50 @@ class Study:
                 ends = {vary: found.mean, "low": found.low, "high": found.high}
                 made.append({**point.values, **ends, "goal": goal, "n": found.n, "seed": self.seed, "key": point.key})
         return pd.DataFrame(made)
+
+    def sensitivity(
+        self,
+        ranges: Mapping[str, tuple[float, float]],
+        metric: str = "goodput",
+        points: int = 64,
+        executor: Any = None,
+        progress: bool = True,
+    ) -> pd.DataFrame:
+        """How much of a metric's variance is due to each of some numbers, alone and together with the others.
+
+        Parameters
+        ----------
+        ranges
+            From and to, of each: ``{"load": (0.5, 0.9), "agents.timeout": (0.5, 5)}``; evenly and independently.
+        metric
+            Whose mean over the replications is looked at.
+        points
+            A power of two; scenarios run are ``points * (2 + len(ranges))``, ``reps`` times each.
+        executor, progress
+            As for `run`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            For each axis the ``first`` index (its own share of the variance) and the ``total`` one (with all that it
+            does together with others), each with its 95 % interval by bootstrap.
+
+        Raises
+        ------
+        StudyError
+            If a range or the number of points is none, there is no such metric, or the study has axes of its own.
+        """
+        if len(self.points) != 1:
+            raise StudyError("ranges", f"need a study of one point, the base; this one has {len(self.points)}")
+        name = metric_of(metric)
+
+        def evaluate(places: Sequence[Mapping[str, float]]) -> list[float]:
+            there = points_of(self.base, [{**self.points[0].values, **place} for place in places], self.seed)
+            compute([(point, self.reps) for point in there], self.store, pool, self.seed, progress)
+            return [of_mean(row[name] for row in self.store.of(point.key)[: self.reps]).mean for point in there]
+
+        with pool_of(executor) as pool:
+            return indices(evaluate, ranges, points, self.seed)
 
 
 def _whole(name: str, value: Any, least: int) -> int:

@@ -107,7 +107,7 @@ class Scenario(Section, frozen=True):
             If it is no scenario: where, and what would be.
         """
         try:
-            return cls.from_toml(_text(path), Path(path).parent)
+            return cls.from_toml(text_of(path), Path(path).parent)
         except PolicyError as error:
             raise ScenarioError(str(path), error.path, error.problem) from None
 
@@ -124,7 +124,7 @@ class Scenario(Section, frozen=True):
             table = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
             raise PolicyError("", f"is no TOML: {error}") from None
-        scenario: Scenario = cls.decode(table if folder is None else _located(table, folder))
+        scenario: Scenario = cls.decode(table if folder is None else located(table, folder))
         return scenario
 
     def to_toml(self) -> str:
@@ -197,7 +197,16 @@ class Scenario(Section, frozen=True):
         return theorem(self)
 
 
-def _text(path: str | Path) -> str:
+def text_of(path: str | Path) -> str:
+    """What a file says.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    PolicyError
+        If it is no text.
+    """
     try:
         return Path(path).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -235,14 +244,14 @@ def _place(where: Any, part: str, name: str) -> Any:
     return int(part[1:-1])
 
 
-def _located(value: Any, folder: Path) -> Any:
-    """The same table, with relative names of files made absolute."""
+def located(value: Any, folder: Path) -> Any:
+    """The same table of a scenario, with relative names of files made absolute."""
     if isinstance(value, dict):
         return {
-            name: str(folder / part) if name == "file" and part and isinstance(part, str) else _located(part, folder)
+            name: str(folder / part) if name == "file" and part and isinstance(part, str) else located(part, folder)
             for name, part in value.items()
         }
-    return [_located(part, folder) for part in value] if isinstance(value, list) else value
+    return [located(part, folder) for part in value] if isinstance(value, list) else value
 
 
 def _digested(value: Any) -> Any:

@@ -6,6 +6,7 @@ import pytest
 
 from synapse.experiment import Lab
 from synapse.experiment.library import pages
+from tests.support.pool import pool_is_put_away  # noqa: F401
 
 SIZE = 0.1
 PAGES = pages()
