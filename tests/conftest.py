@@ -38,6 +38,16 @@ def nothing_leaks() -> Iterator[None]:
 def _held() -> set[str]:
     process = psutil.Process()
     threads = {f"thread {each.name}" for each in threading.enumerate() if not each.name.startswith(KEPT)}
-    children = {f"process {child.pid} {child.name()}" for child in process.children(recursive=True)}
+    children = {
+        f"process {child.pid} {child.name()}" for child in process.children(recursive=True) if not _tracks(child)
+    }
     sockets = {f"socket {one.laddr} {one.raddr} {one.status}" for one in process.net_connections("inet")}
     return threads | children | sockets
+
+
+def _tracks(process: psutil.Process) -> bool:
+    """Whether it is one of Python's own resource trackers, which end with this process."""
+    try:
+        return any("resource_tracker" in word for word in process.cmdline())
+    except psutil.NoSuchProcess:
+        return True
