@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks import cases, isolation, scheduler, simulation
+from benchmarks import cases, experiment, isolation, scheduler, simulation
 from benchmarks.cases import Figures
 from benchmarks.isolation import CULPRITS, Culprit
 from benchmarks.load import Rate
-from benchmarks.servers import Server, pin_client, synapse_server, tornado_server
+from benchmarks.servers import Server, pin_client, synapse_server, tornado_server, unpin
 
 Case = Callable[[Server], Figures]
 Start = Callable[[], AbstractContextManager[Server]]
@@ -88,7 +88,9 @@ def main(repeat: int, seconds: float, idle_connections: int, only: str) -> None:
         harms = _harms(culprits, repeat, seconds, lambda: progress.advance(task))
     console = Console(width=max(110, Console().width))
     simulated = simulation.tables(repeat) if only in "simulation" else []
-    for table in (costs, rates, sizes, harms, *simulated):
+    unpin()
+    studied = [experiment.table(repeat)] if only in "experiment" else []
+    for table in (costs, rates, sizes, harms, *simulated, *studied):
         if table.row_count:
             console.print(table)
 

@@ -48,6 +48,11 @@ def pin_client() -> None:
         os.sched_setaffinity(0, {CLIENT_CORE})
 
 
+def unpin() -> None:
+    """Let this process and its children use every core again."""
+    os.sched_setaffinity(0, range(os.cpu_count() or 1))
+
+
 @contextmanager
 def synapse_server(*options: str, policies: Mapping[str, Any] | None = None) -> Iterator[Server]:
     """``jupyter synapse`` on uvloop, with one API key; `policies` come on top of a thousand slots."""
