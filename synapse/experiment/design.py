@@ -203,19 +203,23 @@ def _lists(axes: Mapping[str, Iterable[Any]]) -> dict[str, list[Any]]:
 
 
 def _labels(name: str, values: list[Any], scenarios: list[Scenario]) -> list[Any]:
-    """Short names for values on an axis: numbers and words are their own; policies have their class, or all fields."""
+    """Short names for values on an axis: numbers and words are their own; policies, their class and what differs."""
     things = [
         value if value is None or isinstance(value, (bool, int, float, str)) else at(scenario, name)
         for value, scenario in zip(values, scenarios, strict=True)
     ]
-    whole = [thing if thing is None or isinstance(thing, (bool, int, float, str)) else repr(thing) for thing in things]
-    short = [
-        type(thing).__name__ if isinstance(thing, Policy) else text for thing, text in zip(things, whole, strict=True)
-    ]
-    meant: dict[Any, set[Any]] = {}
-    for label, text in zip(short, whole, strict=True):
-        meant.setdefault(label, set()).add(text)
-    return [label if len(meant[label]) == 1 else text for label, text in zip(short, whole, strict=True)]
+    return [_label(thing, things) for thing in things]
+
+
+def _label(thing: Any, others: list[Any]) -> Any:
+    if thing is None or isinstance(thing, (bool, int, float, str)):
+        return thing
+    if not isinstance(thing, Policy):
+        return repr(thing)
+    alike = [other for other in others if type(other) is type(thing)]
+    told = (name for name in thing.__struct_fields__ if any(getattr(o, name) != getattr(thing, name) for o in alike))
+    fields = ", ".join(f"{name}={getattr(thing, name)!r}" for name in told)
+    return f"{type(thing).__name__}({fields})" if fields else type(thing).__name__
 
 
 def _told(change: Mapping[str, Any]) -> str:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from synapse.experiment import plan
 from synapse.experiment.best import Best
-from synapse.experiment.design import Point
+from synapse.experiment.design import Point, at
 from synapse.experiment.errors import StudyError
 from synapse.experiment.interval import of_mean, of_share
 from synapse.experiment.measure import UNITS
 from synapse.experiment.regimes import collapsed, is_bistable
 from synapse.experiment.store import Store
+from synapse.policies import Policy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,7 +133,7 @@ class Results:
         """
         for axis in values:
             self._check_axis(axis)
-        points = [point for point in self.points if all(point.values[axis] == value for axis, value in values.items())]
+        points = [point for point in self.points if all(_has(point, axis, value) for axis, value in values.items())]
         if not points:
             raise StudyError(next(iter(values), "where"), "no point has these values")
         keys = {point.key for point in points}
@@ -144,7 +145,7 @@ class Results:
         Parameters
         ----------
         axis, to
-            The axis, and its value that the others are compared with.
+            The axis, and its value that the others are compared with: as it is called in tables, or the policy itself.
         metric
             What is compared.
 
@@ -163,20 +164,23 @@ class Results:
 
         self._check_axis(axis)
         name = metric_of(metric)
-        if to not in [point.values[axis] for point in self.points]:
-            raise StudyError(axis, f"has no value {to!r}")
+        bases = [point.values[axis] for point in self.points if _has(point, axis, to)]
+        if not bases:
+            there = ", ".join(dict.fromkeys(str(point.values[axis]) for point in self.points))
+            raise StudyError(axis, f"has no value {to!r}; it has {there}")
+        base = bases[0]
         notes = self.regimes.set_index("key")["bistable"].to_dict()
         by_values = {_frozen(point.values): (point, rows) for point, rows in self._each()}
         made = []
         for point, rows in self._each():
-            base = by_values.get(_frozen({**point.values, axis: to}))
-            if point.values[axis] == to or base is None:
+            other = by_values.get(_frozen({**point.values, axis: base}))
+            if point.values[axis] == base or other is None:
                 continue
-            theirs = {row["rep"]: row[name] for row in base[1]}
+            theirs = {row["rep"]: row[name] for row in other[1]}
             found = of_mean(row[name] - theirs[row["rep"]] for row in rows if row["rep"] in theirs)
-            note = "bistable" if notes[point.key] or notes[base[0].key] else ""
+            note = "bistable" if notes[point.key] or notes[other[0].key] else ""
             numbers = {"difference": found.mean, "low": found.low, "high": found.high, "n": found.n}
-            made.append({**point.values, "to": to, "metric": name, **numbers, "note": note})
+            made.append({**point.values, "to": base, "metric": name, **numbers, "note": note})
         return pd.DataFrame(made)
 
     def best(self, metric: str = "goodput", least: bool | None = None) -> Best:
@@ -321,6 +325,13 @@ def metric_of(name: str) -> str:
         hint = f". Did you mean {close[0]!r}?" if close else f"; there are {', '.join(UNITS)}"
         raise StudyError("metric", f"{name!r} is none{hint}")
     return full
+
+
+def _has(point: Point, axis: str, value: Any) -> bool:
+    """Whether a point has a value on an axis."""
+    if isinstance(value, Policy):
+        return bool(at(point.scenario, axis) == value)
+    return bool(point.values[axis] == value)
 
 
 def _frozen(values: dict[str, Any]) -> frozenset[tuple[str, Any]]:

@@ -63,7 +63,7 @@ def test_policies_are_called_by_their_class_where_that_tells_them_apart() -> Non
     assert [each["queue"] for each in values(queue=[Fifo(240), CoDel()])] == ["Fifo", "CoDel"]
     labels = [each["queue"] for each in values(queue=[Fifo(10), Fifo(20), CoDel()])]
     assert labels[2] == "CoDel"
-    assert labels[:2] == [repr(Fifo(10)), repr(Fifo(20))]
+    assert labels[:2] == ["Fifo(bound=10)", "Fifo(bound=20)"]
 
 
 def test_a_key_is_of_the_content_and_of_the_seed() -> None:

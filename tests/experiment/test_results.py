@@ -12,6 +12,7 @@ from synapse.experiment import Results, Study, StudyError
 from synapse.experiment.design import Point
 from synapse.experiment.interval import of_mean, of_share
 from synapse.experiment.measure import UNITS
+from synapse.policies import RetryBudget
 from synapse.simulation import Scenario
 from tests.support.inline import Inline
 
@@ -84,6 +85,16 @@ def test_comparisons_are_paired(results: Results) -> None:
     assert found.iloc[0][["difference", "low", "high"]].tolist() == pytest.approx(
         [expected.mean, expected.low, expected.high]
     )
+
+
+def test_a_value_may_be_named_by_the_policy_itself() -> None:
+    budget = RetryBudget()
+    results = Study(BASE, reps=2, budget=[None, budget]).run(Inline(), progress=False)
+    assert list(results.compare("budget", to=None)["budget"]) == ["RetryBudget"]
+    assert list(results.compare("budget", to=budget)["to"]) == ["RetryBudget"]
+    assert len(results.where(budget=budget).points) == 1
+    with pytest.raises(StudyError, match="budget: has no value 'RetryBudge'; it has None, RetryBudget"):
+        results.compare("budget", to="RetryBudge")
 
 
 def test_theory_stands_beside_what_was_simulated() -> None:
