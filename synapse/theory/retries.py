@@ -143,7 +143,7 @@ def retry_limit(mu: Numbers, timeout: Numbers, retries: Numbers) -> Value:
 
 @elementwise
 def amplification(p: Numbers, retries: Numbers, layers: Numbers = 1) -> Value:
-    """Attempts per query, if each attempt fails with probability `p` by itself: (1 − p^(R + 1))/(1 − p).
+    """Attempts at the bottom per query, if each fails with probability `p` by itself: (1 − p^(R + 1))/(1 − p).
 
     Parameters
     ----------
@@ -152,7 +152,8 @@ def amplification(p: Numbers, retries: Numbers, layers: Numbers = 1) -> Value:
     retries
         Retries R after the first attempt; may be infinite.
     layers
-        Layers that retry, one above the other. Their amplifications multiply.
+        Layers that retry, one above the other: each what has failed in all attempts of the layer below. Their
+        amplifications multiply, each with its own probability; where all fails, they make (R + 1)^layers.
 
     Returns
     -------
@@ -163,11 +164,15 @@ def amplification(p: Numbers, retries: Numbers, layers: Numbers = 1) -> Value:
     --------
     >>> amplification([0.1, 0.2, 0.5], 3).round(3)
     array([1.111, 1.248, 1.875])
-    >>> amplification(1.0, 3, layers=3)
-    64.0
+    >>> amplification([0.5, 1.0], 3, layers=3)
+    array([ 2., 64.])
     """
     p, retries, layers = probability("p", p), _retries(retries), count("layers", layers)
-    return _amplification(1 - p, retries) ** layers
+    success, attempts = 1 - p, 1.0
+    for _ in range(int(layers)):
+        attempts *= _amplification(success, retries)
+        success = _ever(success, retries)
+    return attempts
 
 
 @elementwise
@@ -204,6 +209,11 @@ def _amplification(success: float, retries: float) -> float:
     if success == 1:
         return 1.0
     return -math.expm1((retries + 1) * math.log1p(-success)) / success
+
+
+def _ever(success: float, retries: float) -> float:
+    """The probability 1 − p^(R + 1) that one of the attempts succeeds, from 1 − p, which may be small."""
+    return -math.expm1((retries + 1) * math.log1p(-success)) if 0 < success < 1 else success
 
 
 def _queries(x: float, mu: float, timeout: float, retries: float) -> float:

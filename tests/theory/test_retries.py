@@ -110,8 +110,13 @@ class TestAmplification:
     def test_it_is_the_sum_of_the_powers(self, p: float, retries: int) -> None:
         assert amplification(p, retries) == pytest.approx(sum(p**k for k in range(retries + 1)))
 
-    def test_retries_at_several_layers_multiply(self) -> None:
+    def test_retries_at_several_layers_multiply_where_all_fails(self) -> None:
         assert amplification(1.0, 3, layers=3) == 64
+
+    @given(p=st.floats(0, 1), retries=st.integers(0, 5), layers=st.integers(1, 4))
+    def test_layers_retry_as_one_that_makes_all_their_attempts(self, p: float, retries: int, layers: int) -> None:
+        together = (retries + 1) ** layers - 1
+        assert amplification(p, retries, layers) == pytest.approx(amplification(p, together))
 
     def test_endless_retries_amplify_by_the_odds(self) -> None:
         assert amplification([0.0, 0.5, 0.9, 1.0], math.inf) == pytest.approx([1, 2, 10, math.inf])
