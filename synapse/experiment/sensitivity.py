@@ -64,12 +64,12 @@ def _evaluated(
     seed: int,
 ) -> dict[str, Array]:
     """The function at two sets of points, A and B, and for each number at A with that number from B."""
-    from scipy.stats import qmc  # type: ignore[import-untyped]
+    from scipy import stats  # type: ignore[import-untyped]
 
     count = len(ranges)
-    unit = qmc.Sobol(2 * count, rng=seed).random(points)
+    unit = stats.qmc.Sobol(2 * count, rng=seed).random(points)
     low, high = zip(*ranges.values(), strict=True)
-    a, b = qmc.scale(unit[:, :count], low, high), qmc.scale(unit[:, count:], low, high)
+    a, b = stats.qmc.scale(unit[:, :count], low, high), stats.qmc.scale(unit[:, count:], low, high)
     mixed = [np.where(np.arange(count) == number, b, a) for number in range(count)]
     places = [dict(zip(ranges, map(float, place), strict=True)) for place in np.concatenate([a, b, *mixed])]
     values = np.array(evaluate(places), dtype=float)
