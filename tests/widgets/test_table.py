@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from synapse.simulation import Scenario
 from synapse.telemetry import Row, TraceError, to_frame
 from synapse.widgets import Flow
 from synapse.widgets import table as tables
@@ -64,8 +64,21 @@ class TestWhatThePageGets:
 
 
 class TestWhatIsATable:
-    def test_a_run_with_a_table_as_its_queries(self) -> None:
-        assert len(to_table(SimpleNamespace(queries=FRAME))) == 3
+    def test_a_simulated_run(self) -> None:
+        run = Scenario(
+            duration=60,
+            agents={"count": 12, "arrivals": {"kind": "poisson", "rate": 4}},
+            node={"slots": 1, "service": {"kind": "exponential", "mean": 0.3}, "thoughts": 3, "queue": "fifo"},
+        ).run(seed=1)
+        page = to_table(run).for_page()
+        ended = run.counts.sent - run.counts.in_flight
+        assert (page["rows"], len(page["agents"])) == (ended, 12)
+        assert page["agents"][-1] == "agents-11"
+        thoughts = np.frombuffer(page["columns"]["thoughts"], np.uint32)
+        assert thoughts.sum() == 3 * run.counts.ok
+        flow = Flow(run)
+        assert (flow.table["rows"], repr(flow)) == (ended, "<Flow of Run>")
+        flow.close()
 
     def test_the_path_of_a_trace(self, tmp_path: Path) -> None:
         FRAME.to_parquet(tmp_path / "trace.parquet")
