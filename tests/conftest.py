@@ -19,7 +19,8 @@ settings.load_profile("synapse")
 # A run in the background ignores Ctrl-C, and its children with it: the tests of Ctrl-C would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-KEPT = ("synapse-io", "asyncio_")  # the client's one IO thread and its resolver live as long as the process
+# what lives as long as the process: the client's one IO thread and its resolver, and what refreshes progress bars
+KEPT = ("synapse-io", "asyncio_", "tqdm_monitor")
 PATIENCE = 5.0  # s for what is being closed to be closed
 
 

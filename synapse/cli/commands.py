@@ -203,7 +203,7 @@ def slo(
     from synapse.policies import PolicyError
 
     try:
-        frame = study_of(file, changes, (), reps, seed).slo(goal, vary, between)
+        frame = study_of(file, changes, (), reps, seed).slo(goal, vary, between, progress=True)
     except (PolicyError, OSError) as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:

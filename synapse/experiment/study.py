@@ -184,6 +184,7 @@ class Study:
         between: tuple[float, float] = (0.05, 2.0),
         tolerance: float = 1e-3,
         executor: Any = None,
+        progress: bool = False,
     ) -> pd.DataFrame:
         """The largest value, of the load for example, at which a goal is still met, for each point.
 
@@ -199,6 +200,8 @@ class Study:
             How near to the value is near enough.
         executor
             Where it runs: see `run`.
+        progress
+            Whether to show which values have been tried.
 
         Returns
         -------
@@ -212,17 +215,20 @@ class Study:
             If the goal is none, or is not met at the first or met at the second value.
         """
         import pandas as pd
+        from tqdm.auto import tqdm  # type: ignore[import-untyped]
 
         wanted = Goal.parse(goal)
         check_ranges({vary: between})
         made = []
-        with pool_of(executor) as pool:
+        with pool_of(executor) as pool, tqdm(unit="value", disable=not progress) as bar:
             for point in self.points:
 
                 def evaluate(value: float, point: Point = point) -> Interval:
                     scenario = changed(point.scenario, {vary: value})
                     there = Point({**point.values, vary: value}, scenario, point_key(scenario, self.seed))
                     compute([(there, self.reps)], self.store, pool, self.seed)
+                    bar.set_postfix({vary: value}, refresh=False)
+                    bar.update()
                     return of_mean(row[wanted.metric] for row in self.store.of(there.key)[: self.reps])
 
                 found = largest(wanted, evaluate, float(between[0]), float(between[1]), tolerance)

@@ -6,13 +6,10 @@ from collections.abc import Iterator
 
 import loky
 import pytest
-from tqdm.auto import tqdm
 
 
 @pytest.fixture(scope="module", autouse=True)
 def pool_is_put_away() -> Iterator[None]:
-    """Worker processes, and the thread that watches bars, stay for the next study; after these tests there is none."""
+    """Worker processes stay for the next study; after these tests there is none."""
     yield
     loky.get_reusable_executor().shutdown(wait=True)
-    if tqdm.monitor is not None:
-        tqdm.monitor.exit()
