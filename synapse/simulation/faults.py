@@ -73,7 +73,7 @@ class SlowNode(Occasion, frozen=True, kw_only=True, tag="slow-node"):
 
     node: Annotated[Bound, Meta(description="Which node, from 0.")] | None = None
     factor: Annotated[Factor, Meta(description="How many times as long it needs.")] = 4.0
-    width: Annotated[Seconds, Meta(description="For how long.")] | None = 5.0
+    width: Annotated[Seconds, Meta(description="For how long.")] | None = None
 
 
 class SlowDown(Occasion, frozen=True, kw_only=True, tag="slow-down"):
@@ -88,7 +88,7 @@ class SlowDown(Occasion, frozen=True, kw_only=True, tag="slow-down"):
     """
 
     factor: Annotated[Factor, Meta(description="How many times as long all need.")] = 4.0
-    width: Annotated[Seconds, Meta(description="For how long.")] | None = 5.0
+    width: Annotated[Seconds, Meta(description="For how long.")] | None = None
 
 
 class DependencySlowDown(Occasion, frozen=True, kw_only=True, tag="dependency-slow-down"):
@@ -108,7 +108,7 @@ class DependencySlowDown(Occasion, frozen=True, kw_only=True, tag="dependency-sl
 
     factor: Annotated[Factor, Meta(description="How many times as long the dependency needs.")] = 4.0
     share: Annotated[float, Meta(ge=0, le=1, description="Which part of a service waits for it.")] = 0.5
-    width: Annotated[Seconds, Meta(description="For how long.")] | None = 5.0
+    width: Annotated[Seconds, Meta(description="For how long.")] | None = None
 
 
 class Netsplit(Occasion, frozen=True, kw_only=True, tag="netsplit"):
@@ -147,7 +147,7 @@ class LoadPulse(Occasion, frozen=True, kw_only=True, tag="load-pulse"):
     """
 
     factor: Annotated[Factor, Meta(description="How many times as often queries arrive.")] = 2.0
-    width: Annotated[Seconds, Meta(description="For how long.")] | None = 5.0
+    width: Annotated[Seconds, Meta(description="For how long.")] | None = None
 
 
 class ReconnectHerd(Occasion, frozen=True, kw_only=True, tag="reconnect-herd"):

@@ -23,7 +23,7 @@ from synapse.simulation.faults import (
 SAMPLES: list[faults.Fault] = [
     NodeCrash(at=20, node=1, restart_after=5),
     NodeCrash(rate=0.1),
-    SlowNode(at=0, node=0, factor=10, width=None),
+    SlowNode(at=0, node=0, factor=10),
     SlowDown(at=20, width=5, factor=4),
     DependencySlowDown(rate=1, share=0.8),
     Netsplit(at=3, groups=((0, 1), (2,)), heal_after=60),

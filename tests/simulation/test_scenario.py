@@ -6,14 +6,19 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
+import msgspec
 import pytest
 
 from synapse.policies import Fifo, FixedTimeout, FullJitter, PolicyError, PowerOfTwo, TokenBucket
-from synapse.simulation import Scenario, ScenarioError
+from synapse.policies.decode import FAMILIES
+from synapse.policies.fields import annotations_of
+from synapse.simulation import Agents, Cluster, Connection, Kind, Node, Presence, Readers, Scenario, ScenarioError
 from synapse.simulation.distributions import Exponential, Lognormal
 from synapse.simulation.faults import SlowDown
+from synapse.simulation.spec.section import OURS
 
 HALF_A_PAGE = """
 duration = 60                     # s
@@ -101,6 +106,19 @@ class TestFiles:
         scenario = Scenario.from_toml(text)
         scenario.save(tmp_path / "scenario.toml")
         assert Scenario.load(tmp_path / "scenario.toml") == scenario
+
+    def test_a_slowness_without_an_end_still_has_none(self) -> None:
+        scenario = Scenario(faults=[{"kind": "slow-node", "at": 0, "width": None}])
+        assert Scenario.from_toml(scenario.to_toml()).faults == scenario.replace(duration=70).faults == scenario.faults
+
+    def test_what_may_be_absent_is_so_unless_it_is_said(self) -> None:
+        """What is absent is not written, so that it must be absent where nothing is written."""
+        kinds = [kind for families in (FAMILIES, OURS) for family in families.values() for kind in family.values()]
+        sections = [Scenario, Agents, Kind, Connection, Readers, Cluster, Node, Presence]
+        for cls in (*kinds, *sections):
+            for field in msgspec.structs.fields(cls):
+                may_be_absent = NoneType in get_args(annotations_of(cls)[field.name])
+                assert not may_be_absent or field.default is None, f"{cls.__name__}.{field.name}"
 
     def test_what_is_written_has_units(self) -> None:
         text = Scenario.from_toml(HALF_A_PAGE).to_toml()

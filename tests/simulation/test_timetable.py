@@ -51,12 +51,12 @@ class TestOneFault:
         assert told(SlowNode(at=20, node=2, factor=3, width=5)) == [(20, "slow", 2, 3), (25, "slow", 2, 1)]
 
     def test_all_are(self) -> None:
-        assert told(SlowDown(at=20, factor=4), nodes=2) == [
+        assert told(SlowDown(at=20, width=5, factor=4), nodes=2) == [
             (20, "slow", 0, 4), (20, "slow", 1, 4), (25, "slow", 0, 1), (25, "slow", 1, 1),
         ]  # fmt: skip
 
     def test_a_slow_dependency_slows_its_share_of_the_service(self) -> None:
-        assert told(DependencySlowDown(at=1, factor=5, share=0.25, width=None), nodes=1) == [(1, "slow", 0, 2.0)]
+        assert told(DependencySlowDown(at=1, factor=5, share=0.25), nodes=1) == [(1, "slow", 0, 2.0)]
 
     def test_nodes_of_no_group_are_a_group_of_their_own(self) -> None:
         assert told(Netsplit(at=1, groups=((1, 2),), heal_after=9)) == [(1, "split", ((0, 3), (1, 2))), (10, "heal")]
