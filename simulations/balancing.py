@@ -193,7 +193,7 @@ PAGE = Page(
         "which comes of all nodes at once."
     ),
     finding=(
-        "At a load of 0.9 a second choice brings ten services down to 2.6, as theory says, and knowing all loads to 1.1; "
+        "At a load of 0.9 a second choice brings ten services down to 2.6, as theory says, knowing all loads to 1.1; "
         "but with loads ten services old, least-loaded takes 20, twice as long as chance, and two choices 5."
     ),
     advice=(
