@@ -70,6 +70,8 @@ def table(runs: list[Run], theorem: Theorem, seed: int) -> Table:
     names = {**METRICS, **{name: "" for name in theorem.metrics if name not in METRICS}}
     for name, unit in names.items():
         found = of_mean(simulated(run, name) for run in runs)
+        if math.isnan(found.mean):
+            continue  # nothing of the kind is simulated
         predicted = theorem.metrics.get(name)
         made.add_row(
             name.replace("_", " "),
@@ -78,6 +80,9 @@ def table(runs: list[Run], theorem: Theorem, seed: int) -> Table:
             "" if predicted is None else _shown(predicted),
             unit,
         )
+    for reason, policy in sorted({what for run in runs for what in run.refusals}):
+        found = of_mean(run.refusals.get((reason, policy), 0) / run.scenario.duration for run in runs)
+        made.add_row(f"{reason} by {policy}", _shown(found.mean), _shown(found.half), "", "1/s")
     return made
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from synapse.telemetry.figure import TraceFigure
 
 LESS_IS_BETTER = {
-    name for name in UNITS if name.startswith(("latency", "wait", "wasted", "refused", "abandoned", "tries"))
+    name for name in UNITS if name.startswith(("latency", "first", "wait", "wasted", "refused", "abandoned", "tries"))
 }
 SHORT = {"p50": "latency_p50", "p99": "latency_p99", "latency": "latency_mean", "wait": "wait_mean"}
 SERIES = ("goodput", "waiting")

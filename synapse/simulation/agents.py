@@ -82,6 +82,9 @@ class Population:
         What has become of queries and tries.
     latencies : list of float
         Of answered queries, from the first try on, s, since someone took the list.
+    first_thoughts : list of float
+        Of answered queries whose answers are streamed, from the first try on to the first thought of the answer, s,
+        since someone took the list.
     waits : list of float
         How long accepted tries have waited for their turn, s, since someone took the list.
     refusals : dict
@@ -125,6 +128,7 @@ class Population:
         "_timeout_learns",
         "_work",
         "counts",
+        "first_thoughts",
         "homes",
         "latencies",
         "mailroom",
@@ -151,6 +155,7 @@ class Population:
         self.names = names
         self.counts = Counts()
         self.latencies: list[float] = []
+        self.first_thoughts: list[float] = []
         self.waits: list[float] = []
         self.refusals: dict[tuple[str, str], int] = {}
         self.useful = self.wasted = 0.0
@@ -324,6 +329,8 @@ class Population:
         self.counts.ok += 1
         if job.asked >= self._measured_from:
             self.latencies.append(now - job.asked)
+            if job.first_thought is not None:
+                self.first_thoughts.append(job.first_thought - job.asked)
         if self._line is None and not self._node_ends_it:
             self._env.forget_one()
         if self._timeout_learns:

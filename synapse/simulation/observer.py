@@ -34,6 +34,7 @@ class Observer:
         self._world = world
         self._tell = tell
         self._latencies = {population.name: Histogram() for population in world.populations}
+        self._first_thoughts = {population.name: Histogram() for population in world.populations}
         self._waits = Histogram()
         self._looks: list[tuple[float, ...]] = [self._state()]
         self._begin: tuple[float, Counts, float, float, float] | None = None
@@ -74,6 +75,7 @@ class Observer:
             seconds=measured,
             refusals=dict(sorted(refusals.items())),
             latencies=self._latencies,
+            first_thoughts=self._first_thoughts,
             wait=self._waits,
             utilisation=(self._served() - served) / (slots * measured),
             useful=self._useful() - useful,
@@ -99,6 +101,7 @@ class Observer:
         for population in self._world.populations:
             population.waits.clear()
             population.latencies.clear()
+            population.first_thoughts.clear()
         now = self._world.env.time()
         self._begin = (now, self._counts(), self._served(), self._useful(), self._wasted())
 
@@ -107,8 +110,10 @@ class Observer:
             if self._begin is not None:  # before that, they are not measured
                 self._waits.add(population.waits)
                 self._latencies[population.name].add(population.latencies)
+                self._first_thoughts[population.name].add(population.first_thoughts)
             population.waits.clear()
             population.latencies.clear()
+            population.first_thoughts.clear()
 
     def _settle(self) -> dict[str, Counts]:
         """The final counts of each kind; nothing was lost."""

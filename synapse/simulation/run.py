@@ -37,6 +37,8 @@ METRICS = {
     "latency_mean": "s",
     "latency_p50": "s",
     "latency_p99": "s",
+    "first_thought_p50": "s",
+    "first_thought_p99": "s",
     "wait_mean": "s",
     "wait_p99": "s",
     "utilisation": "",
@@ -63,6 +65,8 @@ class Run:
         How many tries were refused, by (reason, policy).
     latencies : dict
         Of each kind: times from asking to the answer of queries asked after the warm-up, a `Histogram`.
+    first_thoughts : dict
+        The same to the first thought of the answer, where answers are streamed.
     wait : Histogram
         Times that accepted tries waited for their turn.
     utilisation : float
@@ -94,6 +98,7 @@ class Run:
         seconds: float,
         refusals: dict[tuple[str, str], int],
         latencies: dict[str, Histogram],
+        first_thoughts: dict[str, Histogram],
         wait: Histogram,
         utilisation: float,
         useful: float,
@@ -114,6 +119,7 @@ class Run:
         self.seconds = seconds
         self.refusals = refusals
         self.latencies = latencies
+        self.first_thoughts = first_thoughts
         self.wait = wait
         self.utilisation = utilisation
         self.useful = useful
@@ -143,6 +149,11 @@ class Run:
         return sum(self.latencies.values(), Histogram())
 
     @property
+    def first_thought(self) -> Histogram:
+        """The times to the first thought, of all kinds together."""
+        return sum(self.first_thoughts.values(), Histogram())
+
+    @property
     def offered(self) -> float:
         """Queries asked, 1/s."""
         return self.measured.sent / self.seconds
@@ -160,6 +171,7 @@ class Run:
         values = (
             self.offered, self.goodput, self.measured.ok / ended if ended else math.nan,
             self.latency.mean, self.latency.quantile(0.5), self.latency.quantile(0.99),
+            self.first_thought.quantile(0.5), self.first_thought.quantile(0.99),
             self.wait.mean, self.wait.quantile(0.99), self.utilisation,
             self.wasted / used if used else 0.0,
             self.measured.tries / self.measured.sent if self.measured.sent else math.nan,
@@ -239,12 +251,19 @@ class Run:
             ("latency mean", in_unit(_known(numbers["latency_mean"]))),
             ("latency p50", in_unit(_known(numbers["latency_p50"]))),
             ("latency p99", in_unit(_known(numbers["latency_p99"]))),
+            *self._lines_of_thoughts(),
             ("wait mean", in_unit(_known(numbers["wait_mean"]))),
             ("utilisation", f"{self.utilisation:.1%}"),
             ("wasted work", f"{numbers['wasted']:.1%}"),
         ]
         lines += [(f"refused: {policy}", f"{times:,}") for (_, policy), times in self.refusals.items()]
         return lines + self._lines_of_parts()
+
+    def _lines_of_thoughts(self) -> list[tuple[str, str]]:
+        if not self.scenario.node.thoughts:
+            return []
+        names = ("first_thought_p50", "first_thought_p99")
+        return [(name.replace("_", " "), in_unit(_known(self.metrics[name]))) for name in names]
 
     def _lines_of_parts(self) -> list[tuple[str, str]]:
         """What is there in some scenarios only."""

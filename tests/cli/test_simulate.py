@@ -36,6 +36,14 @@ def test_it_shows_means_intervals_and_theory(file: Path) -> None:
     assert shown.output == simulate(file, "--reps", 3, "--seed", 7).output
 
 
+def test_it_shows_what_each_rule_has_refused(file: Path) -> None:
+    bucket = 'node.rate_limit={kind = "token-bucket", rate = 0.1, burst = 1}'
+    shown = simulate(file, "--reps", 2, "--set", bucket)
+    assert "rate_limited by token-bucket" in shown.output
+    assert "first thought" not in shown.output  # nothing is streamed
+    assert "first thought p99" in simulate(file, "--reps", 1, "--set", "node.thoughts=3").output
+
+
 def test_an_empty_file_is_a_scenario(tmp_path: Path) -> None:
     (tmp_path / "empty.toml").touch()
     assert simulate(tmp_path / "empty.toml", "--reps", 1, "--set", "agents.count=10").exit_code == 0

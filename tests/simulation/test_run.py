@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,17 @@ def test_it_sums_itself_up_with_units(run: Run) -> None:
     assert "<table>" in run._repr_html_()
     assert "queries/s answered of" in repr(run)
     assert list(run.metrics) == list(METRICS)
+
+
+def test_it_tells_when_first_thoughts_come_where_answers_are_streamed(run: Run) -> None:
+    assert math.isnan(run.metrics["first_thought_p50"])
+    streamed = run.scenario.replace({"node.thoughts": 4, "agents.retry": "none"}).run(seed=1)
+    answered = streamed.queries.query("status == 'success' and submitted >= @streamed.scenario.warmup")
+    for name, share in (("first_thought_p50", 0.5), ("first_thought_p99", 0.99)):
+        exact = answered["first_thought_latency"].quantile(share)
+        assert streamed.metrics[name] == pytest.approx(exact, rel=0.02)
+    assert "first thought p99" in str(streamed.summary())
+    assert streamed.first_thought.count == streamed.latency.count
 
 
 def test_it_tells_of_connections_messages_and_presence_where_they_are() -> None:
