@@ -11,7 +11,7 @@ from rich.table import Table
 
 from synapse.experiment.lab import Lab
 from synapse.experiment.library import pages
-from synapse.experiment.page import Claim, Outcome, Page, shown
+from synapse.experiment.page import Claim, Outcome, Page, number, shown
 
 
 def listed() -> Table:
@@ -45,19 +45,19 @@ def _table(claims: tuple[Claim, ...]) -> Table:
         table.add_column(column, justify="left" if column in ("", "claim") else "right")
     for claim in claims:
         mark = "[green]✓[/]" if claim.holds else "[red]✗[/]"
-        missed = "" if claim.holds else f"{claim.miss:.3g}"
+        missed = "" if claim.holds else number(claim.miss, 3)
         table.add_row(mark, claim.text, shown(claim.found), _allowed(claim), missed)
     return table
 
 
 def _allowed(claim: Claim) -> str:
     if claim.low == -math.inf:
-        return f"< {claim.high:.4g}"
+        return f"< {number(claim.high)}"
     if claim.high == math.inf:
-        return f"> {claim.low:.4g}"
+        return f"> {number(claim.low)}"
     if math.isclose(claim.low, claim.high):
-        return f"{claim.low:.4g}"
-    return f"{claim.low:.4g} to {claim.high:.4g}"
+        return number(claim.low)
+    return f"{number(claim.low)} to {number(claim.high)}"
 
 
 def _keep(name: str, outcome: Outcome, lab: Lab, out: Path) -> None:
@@ -75,4 +75,4 @@ def _keep(name: str, outcome: Outcome, lab: Lab, out: Path) -> None:
             for claim in outcome.claims
         ],
     }
-    (out / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1))
+    (out / f"{name}.json").write_bytes(msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n")

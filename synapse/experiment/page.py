@@ -168,7 +168,13 @@ class Outcome(msgspec.Struct, frozen=True):
 
 def shown(found: Interval) -> str:
     """A number, with half its interval's width where it has one."""
-    return f"{found.mean:.4g}" if math.isnan(found.low) else f"{found.mean:.4g} ± {found.half:.2g}"
+    return number(found.mean) if math.isnan(found.low) else f"{number(found.mean)} ± {number(found.half, 2)}"
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A number to so many digits; large ones with commas rather than a power of ten."""
+    text = f"{value:.{digits}g}"
+    return f"{float(text):,.0f}" if "e+" in text else text
 
 
 def _interval(found: Interval | float) -> Interval:
