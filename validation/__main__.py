@@ -1,4 +1,4 @@
-"""``python -m validation``: the battery and the metastable table, as tables, and whether the whole is plausible."""
+"""``python -m validation``: the battery, the metastable table and the studies, and whether the whole is plausible."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from scipy import stats  # type: ignore[import-untyped]
 
+from synapse.cli.study import study
+from synapse.experiment import Lab
+from synapse.experiment.library import pages
 from validation import checks as statistics
 from validation.cases import Case, battery
 from validation.checks import Check, chance, replicate
@@ -33,7 +36,9 @@ Task = tuple[Callable[..., Any], tuple[Any, ...]]
 @click.option("--arrivals", default=10_000, show_default=True, type=click.IntRange(100), help="Of each replication.")
 @click.option("--full", is_flag=True, help="20 replications of 1 000 000 arrivals: hours.")
 @click.option("--seed", default=1, show_default=True)
-@click.option("--only", default="", help="Only cases whose name contains this; 'metastable', 'published' are two, too.")
+@click.option(
+    "--only", default="", help="Only cases whose name contains this; 'metastable', 'published', 'studies', too."
+)
 @click.option("--jobs", default=multiprocessing.cpu_count(), show_default=True, help="Processes.")
 def main(replications: int, arrivals: int, full: bool, seed: int, only: str, jobs: int) -> None:
     """Run what is chosen, print the tables, and exit with 1 if it is implausible."""
@@ -54,6 +59,8 @@ def main(replications: int, arrivals: int, full: bool, seed: int, only: str, job
         problems += _show_checks(console, listed)
     if pulses:
         problems += _show_pulses(console, {pulse: sum(results[str(pulse)]) for pulse in pulses})
+    if only in "studies":
+        problems += check_studies(console, Lab(seed=seed))
     for problem in problems:
         console.print(f"[red]implausible[/]: {problem}")
     sys.exit(bool(problems))
@@ -66,6 +73,15 @@ def _published(console: Console) -> list[str]:
     lines = done.stdout.strip().splitlines() or ["no answer"]
     console.print(f"published numbers and tables, to the printed digits (tests/theory): {lines[-1]}")
     return [] if done.returncode == 0 else [f"theory: {line}" for line in lines]
+
+
+def check_studies(console: Console, lab: Lab) -> list[str]:
+    """The canonical studies, as ``synapse study --all --check``; which of their claims do not hold."""
+    return [
+        f"{name}: does not hold: {claim.text} (missed by {claim.miss:.3g})"
+        for name, page in pages().items()
+        for claim in study(name, page, lab, None, console).failed
+    ]
 
 
 def _run(tasks: Sequence[Task], jobs: int) -> dict[str, list[Any]]:

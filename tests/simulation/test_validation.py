@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from synapse.experiment import Lab, Page, above
+from validation import __main__ as command
 from validation.cases import Exact, battery
 from validation.checks import Check, chance
 from validation.metastable import Pulse, recovered
@@ -37,3 +40,16 @@ def test_it_prints_each_number_beside_the_exact_one() -> None:
     assert done.returncode == 0, done.stderr
     assert "0.444444" in done.stdout
     assert "of 2 inside their 95 % CI" in done.stdout
+
+
+def test_a_study_whose_claim_does_not_hold_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Page(
+        number=1, title="", question="", sources=(), differs="", finding="", advice="",
+        measure=lambda lab: lab.size,
+        draw=lambda found, figure: None,
+        claims=lambda found: [above("It is above a half.", found, 0.5), above("It is above 1.", found, 1.0)],
+    )  # fmt: skip
+    monkeypatch.setattr(command, "pages", lambda: {"sizes": page})
+    console = Console(quiet=True)
+    assert command.check_studies(console, Lab(2)) == []
+    assert command.check_studies(console, Lab(0.75)) == ["sizes: does not hold: It is above 1. (missed by 0.25)"]
