@@ -57,6 +57,11 @@ def test_a_wheel_enables_the_extension_and_ships_what_it_needs(environment: Path
     assert (installed / "py.typed").exists()
     pages = ROOT / "synapse" / "widgets" / "js"
     assert {file.name for file in (installed / "widgets" / "js").iterdir()} == {file.name for file in pages.iterdir()}
+    studies = {file.stem for file in (ROOT / "simulations").glob("*.py")}
+    found = run(environment, "-c", "from synapse.experiment.library import pages, shelf; print(shelf(), *pages())")
+    where, *names = found.split()
+    assert Path(where) == installed / "simulations"
+    assert set(names) == studies
 
 
 def test_an_editable_install_enables_the_extension(environment: Path) -> None:
