@@ -7,6 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -163,7 +164,7 @@ class Scenario(Section, frozen=True):
         """
         table = self.encode()
         for name, value in {**(changes or {}), **fields}.items():
-            _put(table, name, value)
+            _put(table, name, deepcopy(value))  # the next change may be one within it
         return Scenario.decode(table)  # type: ignore[no-any-return]
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -76,8 +77,7 @@ class Theorem:
 def simulated(run: Run, name: str) -> float:
     """A number of a run by the name that a theorem has for it."""
     if name == "refused":
-        tries = run.counts.tries - run.counts.tries_in_flight
-        return run.counts.tries_rejected / tries if tries else 0.0
+        return run.measured.tries_rejected / max(1, run.measured.tries)
     if name == "abandoned":
         return run.measured.timeout / max(1, run.measured.sent)
     return run.metrics[name]
@@ -215,10 +215,9 @@ def _station(scenario: Scenario, lam: float) -> Theorem:
         return _waiting(scenario, "M/D/c", f"{split}Poisson arrivals, even service (Crommelin)", result)
     if servers > 1:
         raise NoTheorem("M/G/c has no closed form for more than one server")
-    return _waiting(
-        scenario, "M/G/1", f"{split}Poisson arrivals, one server (Pollaczek and Khinchine)",
-        theory.mg1(lam, mu, node.service.scv),
-    )  # fmt: skip
+    result = theory.mg1(lam, mu, node.service.scv)
+    _patient(scenario, _as_if_exponential(result.W))
+    return _waiting(scenario, "M/G/1", f"{split}Poisson arrivals, one server (Pollaczek and Khinchine)", result)
 
 
 def _is_full(lam: float, mu: float, servers: int, bound: int) -> bool:
@@ -289,9 +288,11 @@ def _classes(scenario: Scenario, lam: float) -> Theorem:
     for kind, size in scenario.agents.each_kind():
         priority = 5 if kind.priority is None else kind.priority
         shares[priority] = shares.get(priority, 0.0) + size / scenario.agents.count
-    result = theory.cobham(
-        [lam * shares[priority] for priority in sorted(shares)], 1 / node.service.mean, _servers(scenario)
-    )
+    mu, servers = 1 / node.service.mean, _servers(scenario)
+    if _is_full(lam, mu, servers, node.queue.bound):
+        raise NoTheorem("some are turned away at the queue's bound, and which depends on their class")
+    result = theory.cobham([lam * shares[priority] for priority in sorted(shares)], mu, servers)
+    _patient(scenario, _as_if_exponential(float(result.W.max())))
     mean = sum(shares[priority] * wait for priority, wait in zip(sorted(shares), result.Wq.tolist(), strict=True))
     return Theorem("M/M/c with priorities", "classes share one law of service (Cobham)", result, {"wait_mean": mean})
 
@@ -340,6 +341,8 @@ def _retries(scenario: Scenario, lam: float) -> Theorem:
         raise NoTheorem("the fixed point of retries is for a fixed timeout that the server does not know of")
     tries = getattr(agents.retry, "tries", None)
     retries = float("inf") if tries is None else tries - 1
+    if node.queue.bound * node.service.mean < 2 * agents.timeout.seconds:
+        raise NoTheorem("the queue's bound turns some away before they have waited for their timeout")
     result = theory.retry_fixed_point(lam, 1 / node.service.mean, agents.timeout.seconds, retries)
     why = f"timeouts and retries at one server, which is {result.region}: a bound, not a safe load"
     metrics = {} if result.region == "doomed" else {"tries_per_query": float(result.amplification)}
@@ -368,12 +371,17 @@ def _plain_queue(scenario: Scenario, has_room: Callable[[], bool]) -> None:
         raise NoTheorem("some are turned away at the queue's bound, and come again")
 
 
+def _as_if_exponential(mean: float) -> Callable[[float], float]:
+    """The tail of a time of which only the mean is known, as an estimate."""
+    return lambda time: math.exp(-time / mean)
+
+
 def _patient(scenario: Scenario, wait_tail: Callable[[float], Any]) -> None:
     """See that timeouts are so long that they do not matter."""
     for timeout in (scenario.agents.timeout, scenario.node.timeout):
         if not isinstance(timeout, FixedTimeout):
             raise NoTheorem("timeouts differ from query to query")
         half = timeout.seconds / 2
-        served_late = 2.718281828 ** (-half / scenario.node.service.mean)  # as if exponential: an estimate
+        served_late = _as_if_exponential(scenario.node.service.mean)(half)
         if float(wait_tail(half)) + served_late > NEGLIGIBLE:
             raise NoTheorem(f"a timeout of {timeout.seconds:g} s matters: it cuts services short")

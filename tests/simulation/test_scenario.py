@@ -306,3 +306,9 @@ class TestKinds:
     def test_what_a_kind_does_not_say_is_as_for_all(self) -> None:
         scenario = Scenario(agents={"priority": 3, "kinds": [{"name": "a"}, {"name": "b", "priority": 1}]})
         assert [kind.priority for kind, _ in scenario.agents.each_kind()] == [3, 1]
+
+
+def test_changes_are_left_as_they_were() -> None:
+    changes = {"node.queue": {"kind": "fifo", "bound": 9}, "node.queue.bound": 5}
+    assert Scenario().replace(changes).node.queue == Fifo(5)
+    assert changes == {"node.queue": {"kind": "fifo", "bound": 9}, "node.queue.bound": 5}

@@ -31,6 +31,12 @@ def changed(changes: dict[str, Any]) -> Scenario:
     return OPEN.replace(changes)
 
 
+CLASSES = {
+    "node.queue": {"kind": "priority", "bound": 9999},
+    "agents.kinds": [{"name": "a", "priority": 0}, {"name": "b", "priority": 9}],
+    **ONE_SLOT,
+}
+MG1 = {"node.service": {"kind": "erlang", "mean": 1, "shape": 4}, **ONE_SLOT}
 HOLDS: dict[str, tuple[str, dict[str, Any]]] = {
     "mmc": ("M/M/c", {}),
     "random": ("M/M/c", {"cluster.nodes": 2, "cluster.balancing": "random", "agents.arrivals.rate": 12}),
@@ -40,7 +46,7 @@ HOLDS: dict[str, tuple[str, dict[str, Any]]] = {
         {"node.queue.bound": 0, "node.service": {"kind": "pareto", "mean": 1, "alpha": 4}},
     ),
     "mdc": ("M/D/c", {"node.service": {"kind": "deterministic", "value": 1}}),
-    "mg1": ("M/G/1", {"node.service": {"kind": "erlang", "mean": 1, "shape": 4}, **ONE_SLOT}),
+    "mg1": ("M/G/1", MG1),
     "erlang a": ("M/M/c+M (Erlang A)", {"agents.patience": {"kind": "exponential", "mean": 2}, **OVERLOAD}),
     "mmcd": ("M/M/c+D", {"agents.patience": {"kind": "deterministic", "value": 0.5}, **OVERLOAD}),
     "token bucket": (
@@ -53,11 +59,7 @@ HOLDS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "priorities": (
         "M/M/c with priorities",
-        {
-            "node.queue": {"kind": "priority", "bound": 9999},
-            "agents.kinds": [{"name": "a", "priority": 0}, {"name": "b", "priority": 9}],
-            **ONE_SLOT,
-        },
+        CLASSES,
     ),
 }
 
@@ -111,6 +113,19 @@ def _agree(scenario: Scenario) -> None:
         ({"cluster.nodes": 2, "node.slots": 1, "cluster.stale": 1}, "needs fresh loads"),
         ({"node.rate_limit": {"kind": "token-bucket", "rate": 1, "burst": 1}}, "agents ask in turn"),
         ({"agents.retry": "full-jitter"}, "one exponential server"),
+        (CLASSES | {"node.queue.bound": 5}, "turned away at the queue's bound, and which"),
+        (CLASSES | {"agents.timeout.seconds": 20}, "a timeout of 20 s matters"),
+        (MG1 | {"agents.timeout.seconds": 20}, "a timeout of 20 s matters"),
+        (
+            {
+                **ONE_SLOT,
+                "agents.arrivals.rate": 0.4,
+                "agents.retry": "full-jitter",
+                "agents.timeout.seconds": 10,
+                "node.queue.bound": 9,
+            },
+            "before they have waited for their timeout",
+        ),
         ({"agents.arrivals": "closed", "node.queue.bound": 5}, "turned away at the queue's bound"),
         ({"agents.arrivals": "closed", "node.service": {"kind": "lognormal", "mean": 1}}, "needs exponential service"),
     ],
