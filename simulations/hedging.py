@@ -181,8 +181,9 @@ def draw(found: dict[Any, Any], figure: Figure) -> None:
     asked.set(xlabel="load", yscale="log")
     for axes in (left, right, hedged, asked):
         axes.grid(alpha=0.3)
+    hedged.xaxis.set_major_formatter("{x:g}")
     left.legend(frameon=False)
-    right.legend(frameon=False, ncols=2, fontsize="small")
+    right.legend(framealpha=1, edgecolor="none", ncols=2, fontsize="small")
 
 
 def _dots(axes: Axes, x: Any, rows: list[Any], place: int, style: str, name: str) -> None:
