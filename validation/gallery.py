@@ -98,7 +98,7 @@ def shrink(picture: Path) -> None:
     with Image.open(picture) as image:
         if image.mode == "P":
             return
-        small = image.convert("RGB").quantize(COLOURS)
+        small = image.convert("RGB").quantize(COLOURS, Image.Quantize.FASTOCTREE)  # others shift rare colours
     small.save(picture, optimize=True)
 
 

@@ -72,6 +72,18 @@ def test_pictures_are_made_small_once(folder: Path) -> None:
     assert picture.stat().st_mtime == 1
 
 
+def test_small_pictures_keep_their_colours(tmp_path: Path) -> None:
+    picture, line = tmp_path / "line.png", (213, 94, 0)
+    image = Image.effect_noise((300, 200), 90).convert("RGBA")
+    image.putpixel((7, 7), (*line, 255))
+    image.save(picture)
+    shrink(picture)
+    with Image.open(picture) as small:
+        shown = small.convert("RGB").getpixel((7, 7))
+    assert isinstance(shown, tuple)
+    assert max(abs(one - other) for one, other in zip(shown, line, strict=True)) <= 2
+
+
 def test_the_page_in_the_repository_is_of_its_figures() -> None:
     assert (HERE / "README.md").read_text() == page(told(FIGURES), "figures"), "run scripts/gallery"
 
