@@ -170,7 +170,7 @@ PAGE = Page(
         "Cloudflare, How we built rate limiting capable of scaling to millions of domains (2017): the sliding counter",
     ),
     differs="Refused requests do not come back, and cost nothing; a real client would retry.",
-    finding="At a load of 1 the token bucket admits 95 %, the fixed window 87 %, log and counter 78 %. At the worst "
+    finding="At a load of 1 the token bucket admits 95 %, the fixed window 87 %, log 79 %, counter 78 %. At worst "
     "the fixed window gives 20 at one edge, bucket and counter 10 at once and 19 in a window, the log 10 in any.",
     advice="Limit by a token bucket, with the burst that the thing behind it can bear at once; take the log only where "
     "somebody was promised that no window ever has more.",
