@@ -161,15 +161,19 @@ def sweep(
 
     try:
         study = study_of(file, changes, axes, reps, seed, out, until)
+        finished = True
         try:
             results = study.run(executor)
         except KeyboardInterrupt:
-            click.echo("Stopped before the end: what was finished is kept, and the same command goes on.", err=True)
-            raise SystemExit(INTERRUPTED) from None
+            finished, results = False, study.results()
+        if results.rows:
+            keep(results, out)
+            Console().print(table(results))
     except (PolicyError, OSError) as error:
         raise click.ClickException(str(error)) from None
-    keep(results, out)
-    Console().print(table(results))
+    if not finished:
+        click.echo("Stopped before the end: what was finished is kept, and the same command goes on.", err=True)
+        raise SystemExit(INTERRUPTED)
 
 
 @main.command(short_help="Find the largest load that still meets an objective.")
@@ -183,9 +187,12 @@ def sweep(
 )
 @click.option("--reps", type=click.IntRange(1), help="Replications of each point.  [default: the file's, or 30]")
 @click.option("--seed", type=click.IntRange(0), help="The chance of all replications.  [default: the file's, or 1]")
+@click.option("--executor", metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786.  [default: this machine]")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path),
+              help="A folder that keeps all replications; those that are there are not run again.")  # fmt: skip
 def slo(
     file: Path, goal: str, vary: str, between: tuple[float, float], changes: tuple[str, ...], reps: int | None,
-    seed: int | None,
+    seed: int | None, executor: str | None, out: Path | None,
 ) -> None:  # fmt: skip
     """Find the largest load, or whatever --vary names, at which the mean over replications still meets a goal.
 
@@ -203,7 +210,7 @@ def slo(
     from synapse.policies import PolicyError
 
     try:
-        frame = study_of(file, changes, (), reps, seed).slo(goal, vary, between, progress=True)
+        frame = study_of(file, changes, (), reps, seed, out).slo(goal, vary, between, executor=executor, progress=True)
     except (PolicyError, OSError) as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
@@ -236,8 +243,10 @@ def plot(folder: Path, axis: str, metric: str, hue: str | None, out: Path) -> No
 
     try:
         Results.load(folder).plot(axis, metric, hue, out)
-    except StudyError as error:
+    except (StudyError, OSError) as error:
         raise click.ClickException(str(error)) from None
+    except ValueError as error:  # a suffix that matplotlib does not know
+        raise click.ClickException(f"-o {out}: {error}") from None
 
 
 @main.command(short_help="Run canonical studies, and check what they claim.")
@@ -273,8 +282,9 @@ def study(
     from rich.console import Console
 
     from synapse.cli import study as command
-    from synapse.experiment import Lab, StudyError
+    from synapse.experiment import Lab
     from synapse.experiment.library import find, pages
+    from synapse.policies import PolicyError
 
     console = Console()
     try:
@@ -284,16 +294,17 @@ def study(
         chosen = dict(map(find, names)) | (pages() if everything else {})
         if not chosen:
             raise click.UsageError("name a study, or say --all; --list shows which there are")
+        out.mkdir(parents=True, exist_ok=True)
         lab = Lab(size, seed, progress=console.is_terminal)
         failed = [
             (name, claim)
             for name, page in chosen.items()
             for claim in command.study(name, page, lab, out, console).failed
         ]
-    except StudyError as error:
+    except (PolicyError, OSError) as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
-        click.echo("Stopped before the end: what was finished is kept.", err=True)
+        click.echo("Stopped before the end: studies that were finished are kept.", err=True)
         raise SystemExit(INTERRUPTED) from None
     for name, claim in failed:
         click.echo(f"{name}: does not hold: {claim.text} (missed by {claim.miss:.3g})", err=True)

@@ -44,8 +44,9 @@ def study_of(
 
 def keep(results: Results, out: Path) -> None:
     """Write what plots and notebooks read: a row for each replication, and one for each point and metric."""
-    results.frame.to_parquet(out / "replications.parquet", index=False)
-    results.summary.to_parquet(out / "summary.parquet", index=False)
+    for frame, name in ((results.frame, "replications"), (results.summary, "summary")):
+        words = {axis: frame[axis].astype(str) for axis in results.axes if frame[axis].dtype == object}
+        frame.assign(**words).to_parquet(out / f"{name}.parquet", index=False)
 
 
 def table(results: Results) -> Table:
@@ -56,7 +57,7 @@ def table(results: Results) -> Table:
     for name in SHOWN:
         unit = UNITS[name] and f"\n{UNITS[name]}"
         made.add_column(name.replace("latency_", "") + unit, justify="right")
-    for _, rows in results.summary.groupby("key", sort=False):
+    for _, rows in results.summary.groupby([*results.axes, "key"], sort=False, dropna=False):
         first = rows.iloc[0]
         found = {row["metric"]: _shown(row["mean"], (row["high"] - row["low"]) / 2) for _, row in rows.iterrows()}
         cells = [first["note"]] if first["note"] else [found[name] for name in SHOWN]
@@ -90,4 +91,6 @@ def _axis(text: str) -> tuple[str, list[Any]]:
 
 
 def _shown(mean: float, half: float) -> str:
-    return "–" if math.isnan(mean) else f"{mean:.4g} ± {half:.2g}"
+    if math.isnan(mean):
+        return "–"
+    return f"{mean:.4g}" if math.isnan(half) else f"{mean:.4g} ± {half:.2g}"

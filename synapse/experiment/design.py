@@ -12,6 +12,7 @@ from itertools import product
 from typing import Any, TypeAlias
 
 import msgspec
+import numpy as np
 
 from synapse.experiment.engine import point_key
 from synapse.experiment.errors import StudyError
@@ -86,8 +87,8 @@ def sobol(points: int, ranges: Mapping[str, tuple[float, float]], seed: int = 1)
     """
     from scipy.stats import qmc  # type: ignore[import-untyped]
 
-    if points < 1 or points & (points - 1):
-        raise StudyError("points", f"must be a power of two; not {points}")
+    if isinstance(points, bool) or not isinstance(points, int) or points < 1 or points & (points - 1):
+        raise StudyError("points", f"must be a power of two; not {points!r}")
     check_ranges(ranges)
     unit = qmc.Sobol(len(ranges), rng=seed).random(points)
     scaled = qmc.scale(unit, *zip(*ranges.values(), strict=True))
@@ -105,8 +106,16 @@ def check_ranges(ranges: Mapping[str, tuple[float, float]]) -> None:
     if not ranges:
         raise StudyError("ranges", "must name an axis")
     for name, ends in ranges.items():
-        if len(ends) != 2 or not -math.inf < ends[0] < ends[1] < math.inf:
+        if not _is_range(ends):
             raise StudyError(name, f"must be (from, to), with from < to; not {ends!r}")
+
+
+def _is_range(ends: Any) -> bool:
+    if not isinstance(ends, Sequence) or isinstance(ends, str) or len(ends) != 2:
+        return False
+    if not all(isinstance(end, (int, float, np.generic)) for end in ends):
+        return False
+    return bool(-math.inf < ends[0] < ends[1] < math.inf)
 
 
 def crossed(*designs: Design) -> list[Changes]:
@@ -147,13 +156,16 @@ def points_of(base: Scenario, changes: Sequence[Changes], seed: int) -> list[Poi
     StudyError
         If a value makes no scenario: on which axis.
     """
+    names = list(changes[0]) if changes else []
+    for change in changes:
+        if odd := set(change) ^ set(names):
+            raise StudyError(min(odd), "is varied at some points and not at others")
     scenarios = []
     for change in changes:
         try:
             scenarios.append(changed(base, change))
         except PolicyError as error:
             raise StudyError(error.path, f"{error.problem} (at {_told(change)})") from None
-    names = list(changes[0]) if changes else []
     columns = {name: _labels(name, [change[name] for change in changes], scenarios) for name in names}
     return [
         Point({name: columns[name][place] for name in names}, scenario, point_key(scenario, seed))
@@ -185,6 +197,8 @@ def at(scenario: Scenario, name: str) -> Any:
 def _value(base: Scenario, name: str, value: Any) -> Any:
     now = at(base, name)
     if isinstance(now, int) and not isinstance(now, bool) and isinstance(value, float):
+        if not math.isfinite(value):
+            raise StudyError(name, f"must be a whole number; not {value}")
         return round(value)
     if name.endswith("timeout") and isinstance(value, (int, float)) and not isinstance(value, bool):
         return FixedTimeout(float(value))
@@ -196,7 +210,7 @@ def _lists(axes: Mapping[str, Iterable[Any]]) -> dict[str, list[Any]]:
     for name, values in axes.items():
         if isinstance(values, (str, Mapping, Policy)) or not isinstance(values, Iterable):
             raise StudyError(name, f"must be a list of values; not {values!r}")
-        lists[name] = list(values)
+        lists[name] = [value.item() if isinstance(value, np.generic) else value for value in values]
         if not lists[name]:
             raise StudyError(name, "must have a value")
     return lists

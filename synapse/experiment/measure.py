@@ -27,13 +27,15 @@ def measure(scenario: Scenario, seed: int, rep: int, key: str) -> dict[str, Any]
     Returns
     -------
     dict
-        Its key, rep and seed; `UNITS`; goodput ``before`` the first fault and in the ``final`` quarter, 1/s; the
-        ``recovery`` time, s; how long it took, s; and each second's ``series_goodput`` and ``series_waiting``.
+        Its key, rep and seed; `UNITS`; goodput ``before`` the first fault and in the ``final`` quarter, and how many
+        queries were ``asked`` in that quarter, 1/s; the ``recovery`` time, s; how long it took, s; and each second's
+        ``series_goodput`` and ``series_waiting``.
     """
     began = time.perf_counter()
     run = scenario.run(seed, replication=rep, queries=False)
     goodput = np.nan_to_num(run.series["ok"].to_numpy(dtype=float))
     ends = run.series.index.to_numpy(dtype=float)
+    last = ends > scenario.duration - last_part(scenario)
     before, recovery = _around_faults(scenario, goodput, ends)
     return {
         "key": key,
@@ -41,7 +43,8 @@ def measure(scenario: Scenario, seed: int, rep: int, key: str) -> dict[str, Any]
         "seed": seed,
         **{name: float(simulated(run, name)) for name in UNITS},
         "before": before,
-        "final": _mean(goodput[ends > scenario.duration - last_part(scenario)]),
+        "final": _mean(goodput[last]),
+        "asked": _mean(run.series["sent"].to_numpy(dtype=float)[last]),
         "recovery": recovery,
         "wall": time.perf_counter() - began,
         "series_goodput": goodput.tolist(),

@@ -17,13 +17,14 @@ def collapsed(point: Point, rows: Sequence[dict[str, Any]]) -> list[bool]:
     """Which replications have collapsed.
 
     One has, if its goodput in the last quarter of the measured time is below half of what it should be, and by more
-    than chance: half of what it was before the first fault, or, where there is none, of the best replication's.
+    than chance: half of what it was before the first fault, or, where there is none, of the best replication's; and in
+    any case half of what is asked for then, as a lull is no collapse.
     """
     best = max((row["final"] for row in rows if not math.isnan(row["final"])), default=0.0)
     seconds = last_part(point.scenario)
     verdicts = []
     for row in rows:
-        due = (best if math.isnan(row["before"]) else row["before"]) * seconds
+        due = min(best if math.isnan(row["before"]) else row["before"], row["asked"]) * seconds
         got = row["final"] * seconds
         verdicts.append(bool(got < COLLAPSED * due and due - got > SURE * math.sqrt(due)))
     return verdicts

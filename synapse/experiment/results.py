@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from synapse.telemetry.figure import TraceFigure
 
+EQUAL = 0.9  # of the largest share of queries answered, that latencies may be compared at
 LESS_IS_BETTER = {
     name for name in UNITS if name.startswith(("latency", "first", "wait", "wasted", "refused", "abandoned", "tries"))
 }
@@ -73,6 +74,7 @@ class Results:
         """A row for each replication: where it is on each axis, its key, rep and seed, and its metrics."""
         import pandas as pd
 
+        self._check_rows()
         made = [
             {**point.values, **{name: value for name, value in row.items() if not name.startswith("series_")}}
             for point, rows in self._each()
@@ -90,13 +92,19 @@ class Results:
         """
         import pandas as pd
 
+        self._check_rows()
         made = []
         for point, rows in self._each():
             verdicts = collapsed(point, rows)
             note = f"bistable: {sum(verdicts)} of {len(rows)} collapsed" if is_bistable(verdicts) else ""
             for name in UNITS:
                 found = of_mean([] if note else [row[name] for row in rows])
-                numbers = {"mean": found.mean, "low": found.low, "high": found.high, "n": len(rows)}
+                numbers = {
+                    "mean": found.mean,
+                    "low": found.low,
+                    "high": found.high,
+                    "n": len(rows) if note else found.n,
+                }
                 about = {"unit": UNITS[name], "note": note, "seed": self.seed, "key": point.key}
                 made.append({**point.values, "metric": name, **numbers, **about})
         return pd.DataFrame(made)
@@ -106,10 +114,12 @@ class Results:
         """A row for each point: the probability of collapse (Wilson's interval), and how long others took to recover.
 
         ``recovery`` is the mean time, s, from the end of the last fault until goodput over 5 s is at 90 % of what it
-        was before the first, over the replications that have not collapsed, with its t-interval.
+        was before the first, over the replications that have done so before their end (``recovered`` of them) and have
+        not collapsed, with its t-interval.
         """
         import pandas as pd
 
+        self._check_rows()
         made = []
         for point, rows in self._each():
             verdicts = collapsed(point, rows)
@@ -153,7 +163,7 @@ class Results:
         -------
         pandas.DataFrame
             For each other value, at each point of the other axes: the mean ``difference`` with its t-interval, how
-            many pairs there are, and a ``note`` where one of the two is bistable.
+            many pairs there are, and a ``note`` in place of numbers where one of the two is bistable.
 
         Raises
         ------
@@ -177,14 +187,17 @@ class Results:
             if point.values[axis] == base or other is None:
                 continue
             theirs = {row["rep"]: row[name] for row in other[1]}
-            found = of_mean(row[name] - theirs[row["rep"]] for row in rows if row["rep"] in theirs)
             note = "bistable" if notes[point.key] or notes[other[0].key] else ""
+            found = of_mean([] if note else [row[name] - theirs[row["rep"]] for row in rows if row["rep"] in theirs])
             numbers = {"difference": found.mean, "low": found.low, "high": found.high, "n": found.n}
             made.append({**point.values, "to": base, "metric": name, **numbers, "note": note})
         return pd.DataFrame(made)
 
     def best(self, metric: str = "goodput", least: bool | None = None) -> Best:
-        """The point at which a metric is best, among those that are not bistable.
+        """The point at which a metric is best, among those where no replication has collapsed.
+
+        Where less is better, points that answer far fewer queries than another are left out: their few answers are
+        quick because the others are lost.
 
         Parameters
         ----------
@@ -201,12 +214,12 @@ class Results:
         name = metric_of(metric)
         sign = -1.0 if (name in LESS_IS_BETTER if least is None else least) else 1.0
         means = []
-        for point, rows in self._each():
+        for point, rows in self._healthy(at_equal_success=sign < 0):
             found = of_mean(row[name] for row in rows)
-            if not math.isnan(found.mean) and not is_bistable(collapsed(point, rows)):
+            if not math.isnan(found.mean):
                 means.append((sign * found.mean, point, found, rows))
         if not means:
-            raise StudyError("metric", f"{name!r} has no mean at any point")
+            raise StudyError("metric", f"{name!r} has no mean at any point that has not collapsed")
         (_, point, value, rows), *others = sorted(means, key=lambda each: -each[0])
         if not others:
             return Best(point, name, value, of_mean([]))
@@ -260,6 +273,7 @@ class Results:
         """
         from synapse.experiment.figures import draw
 
+        self._check_rows()
         return draw(self, x, metric_of(y), hue, path)
 
     def welch(self, series: str = "goodput", window: int = 5, path: str | Path | None = None) -> TraceFigure:
@@ -277,10 +291,13 @@ class Results:
         Raises
         ------
         StudyError
-            If there is no such series.
+            If there is no such series, the window is none, or there is no replication.
         """
         from synapse.experiment.figures import welch
 
+        self._check_rows()
+        if isinstance(window, bool) or not isinstance(window, int) or window < 1:
+            raise StudyError("window", f"must be a whole number of s, at least 1; not {window!r}")
         if series not in SERIES:
             raise StudyError("series", f"must be one of {', '.join(SERIES)}; not {series!r}")
         return welch(self, series, window, path)
@@ -291,6 +308,17 @@ class Results:
         for row in self.rows:
             by_key.setdefault(row["key"], []).append(row)
         return [(point, by_key[point.key]) for point in self.points if point.key in by_key]
+
+    def _healthy(self, at_equal_success: bool) -> list[tuple[Point, list[dict[str, Any]]]]:
+        """Points where no replication has collapsed; if asked for, those that answer about as many as any."""
+        alive = [(point, rows) for point, rows in self._each() if not any(collapsed(point, rows))]
+        success = [of_mean(row["success"] for row in rows).mean for _, rows in alive]
+        least = EQUAL * max(success, default=0.0) if at_equal_success else -math.inf
+        return [each for each, share in zip(alive, success, strict=True) if share >= least]
+
+    def _check_rows(self) -> None:
+        if not self.rows:
+            raise StudyError("results", "have no replication yet: run the study, or wait for its first part")
 
     def _check_axis(self, axis: str) -> None:
         if axis not in self.axes:

@@ -11,6 +11,7 @@ import msgspec
 
 from synapse.experiment.errors import StudyError
 from synapse.experiment.interval import Interval
+from synapse.experiment.measure import UNITS
 from synapse.experiment.results import metric_of
 
 GOAL = re.compile(r"\s*(?P<metric>\w+)\s*(?P<sign>[<>])=?\s*(?P<bound>[\d.]+(?:[eE][+-]?\d+)?)\s*(?P<unit>ms|s|%|)\s*")
@@ -47,11 +48,14 @@ class Goal(msgspec.Struct, frozen=True):
         found = GOAL.fullmatch(text)
         if found is None:
             raise StudyError("goal", f"must be as 'p99 < 0.5' or 'success > 99 %'; not {text!r}")
+        metric = metric_of(found["metric"])
+        if found["unit"] and (found["unit"] in ("s", "ms")) != (UNITS[metric] == "s"):
+            raise StudyError("goal", f"{metric} is in {UNITS[metric] or 'shares'}; not in {found['unit']}")
         try:
             bound = float(found["bound"]) * SCALES[found["unit"]]
         except ValueError:
             raise StudyError("goal", f"has no number: {found['bound']!r}") from None
-        return cls(metric_of(found["metric"]), found["sign"] == "<", bound)
+        return cls(metric, found["sign"] == "<", bound)
 
     def miss(self, value: float) -> float:
         """By how much a value misses it; negative if it meets it."""

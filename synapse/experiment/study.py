@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from synapse.experiment import plan
 from synapse.experiment.blocks import compute
-from synapse.experiment.design import Design, Point, changed, check_ranges, crossed, grid, points_of
+from synapse.experiment.design import Design, Point, at, changed, check_ranges, crossed, grid, points_of
 from synapse.experiment.engine import point_key
 from synapse.experiment.errors import StudyError
 from synapse.experiment.file import read
 from synapse.experiment.interval import Interval, of_mean
 from synapse.experiment.pools import pool_of
+from synapse.experiment.regimes import collapsed, is_bistable
 from synapse.experiment.results import Results, metric_of
 from synapse.experiment.sensitivity import indices
 from synapse.experiment.slo import Goal, largest
@@ -23,6 +27,8 @@ from synapse.simulation import Scenario
 
 if TYPE_CHECKING:
     import pandas as pd
+
+NOTHING = of_mean([])
 
 
 class Study:
@@ -81,8 +87,6 @@ class Study:
         self.points = points_of(base, crossed(*designs, grid(**axes)), seed)
         self.folder = None if folder is None else Path(folder)
         self.store = Store(self.folder)
-        if self.folder is not None:
-            plan.save(self.folder, self.points, self.seed)
 
     def __repr__(self) -> str:
         axes = ", ".join(self.points[0].values) if self.points else ""
@@ -125,9 +129,10 @@ class Study:
         base, sweep = read(Path(path))
         scenario = base.replace(changes) if changes else base
         chance = next(value for value in (seed, sweep.seed, 1) if value is not None)
+        count = next(value for value in (reps, sweep.reps, 30) if value is not None)
         return cls(
-            scenario, *sweep.designs(chance, axes), reps=reps or sweep.reps or 30, seed=chance, folder=folder,
-            until=until or sweep.until,
+            scenario, *sweep.designs(chance, axes), reps=count, seed=chance, folder=folder,
+            until=sweep.until if until is None else until,
         )  # fmt: skip
 
     def run(
@@ -160,6 +165,8 @@ class Study:
         """
         rule = self.until if until is None else Until.parse(until)
         most = max(self.reps, _whole("most", most, 1))
+        if self.folder is not None:
+            plan.save(self.folder, self.points, self.seed)
         wanted = {point.key: self.reps for point in self.points}
         with pool_of(executor) as pool:
             while True:
@@ -191,7 +198,8 @@ class Study:
         Parameters
         ----------
         goal
-            ``p99 < 0.5``, ``p99 < 500 ms``, ``success > 99 %``; the mean over replications has to meet it.
+            ``p99 < 0.5``, ``p99 < 500 ms``, ``success > 99 %``; the mean over replications has to meet it. Where some
+            of them collapse, or have the metric not at all, it is missed.
         vary
             What is made larger: ``load``, or a number of the scenario.
         between
@@ -219,6 +227,8 @@ class Study:
 
         wanted = Goal.parse(goal)
         check_ranges({vary: between})
+        if vary in self.points[0].values:
+            raise StudyError(vary, "is varied by the study itself: name another, or take it off its axes")
         made = []
         with pool_of(executor) as pool, tqdm(unit="value", disable=not progress) as bar:
             for point in self.points:
@@ -229,10 +239,15 @@ class Study:
                     compute([(there, self.reps)], self.store, pool, self.seed)
                     bar.set_postfix({vary: value}, refresh=False)
                     bar.update()
-                    return of_mean(row[wanted.metric] for row in self.store.of(there.key)[: self.reps])
+                    rows = self.store.of(there.key)[: self.reps]
+                    values = [row[wanted.metric] for row in rows]
+                    is_there = not is_bistable(collapsed(there, rows)) and not any(map(math.isnan, values))
+                    return of_mean(values) if is_there else NOTHING
 
                 found = largest(wanted, evaluate, float(between[0]), float(between[1]), tolerance)
                 ends = {vary: found.mean, "low": found.low, "high": found.high}
+                if isinstance(at(point.scenario, vary), int):  # the metric is that of whole numbers: a stair
+                    ends = {name: math.floor(end) if math.isfinite(end) else end for name, end in ends.items()}
                 made.append({**point.values, **ends, "goal": goal, "n": found.n, "seed": self.seed, "key": point.key})
         return pd.DataFrame(made)
 
@@ -266,22 +281,31 @@ class Study:
         Raises
         ------
         StudyError
-            If a range or the number of points is none, there is no such metric, or the study has axes of its own.
+            If a range or the number of points is none, there is no such metric, some replications of a point collapse,
+            or the study has axes of its own with several values.
         """
         if len(self.points) != 1:
             raise StudyError("ranges", f"need a study of one point, the base; this one has {len(self.points)}")
         name = metric_of(metric)
 
         def evaluate(places: Sequence[Mapping[str, float]]) -> list[float]:
-            there = points_of(self.base, [{**self.points[0].values, **place} for place in places], self.seed)
+            there = points_of(self.points[0].scenario, list(map(dict, places)), self.seed)
             compute([(point, self.reps) for point in there], self.store, pool, self.seed, progress)
-            return [of_mean(row[name] for row in self.store.of(point.key)[: self.reps]).mean for point in there]
+            found = [(point, self.store.of(point.key)[: self.reps]) for point in there]
+            for point, rows in found:
+                if is_bistable(collapsed(point, rows)):
+                    raise StudyError(
+                        "metric", f"is bistable at {point.values}: it has no mean there; narrow the ranges"
+                    )
+            return [of_mean(row[name] for row in rows).mean for _, rows in found]
 
         with pool_of(executor) as pool:
             return indices(evaluate, ranges, points, self.seed)
 
 
 def _whole(name: str, value: Any, least: int) -> int:
+    if isinstance(value, np.integer):
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise StudyError(name, f"must be a whole number >= {least}; not {value!r}")
     return value

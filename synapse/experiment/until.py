@@ -53,6 +53,8 @@ class Until(msgspec.Struct, frozen=True):
         StudyError
             If it is none.
         """
+        if not isinstance(text, str):
+            raise StudyError("until", f"must be a text as 'relative half-width of p99 < 5 %'; not {text!r}")
         found = RULE.fullmatch(text)
         try:
             bound = float(found["bound"]) * (0.01 if found["percent"] else 1.0) if found else math.nan
@@ -62,6 +64,8 @@ class Until(msgspec.Struct, frozen=True):
             raise StudyError("until", f"must be as 'relative half-width of p99 < 5 %'; not {text!r}")
         if found["percent"] and not found["relative"]:
             raise StudyError("until", f"has a share, so say 'relative half-width'; not {text!r}")
+        if found["relative"] and bound >= 1:
+            raise StudyError("until", f"must be a share < 1: 5 % or 0.05; not {found['bound'] + found['percent']!r}")
         return cls(metric_of(found["metric"] or "goodput"), bound, bool(found["relative"]))
 
     def wanted(self, point: Point, rows: Sequence[dict[str, Any]]) -> int:

@@ -58,6 +58,14 @@ def test_a_bistable_point_is_never_the_best() -> None:
     assert Results(points, steady + torn, 1).best().point.key == "short"
 
 
+def test_the_few_quick_answers_of_a_point_that_loses_most_are_not_the_best() -> None:
+    points = [Point({"timeout": way}, BASE, way) for way in WAYS]
+    dead = [row(rep, latency_p99=0.1, final=0.0, before=100.0) | {"key": "short"} for rep in range(2)]
+    lossy = [row(rep, latency_p99=0.2, success=0.5) | {"key": "long"} for rep in range(2)]
+    sound = [row(rep, latency_p99=0.9, success=0.99) | {"key": "longer"} for rep in range(2)]
+    assert Results(points, dead + lossy + sound, 1).best("p99").point.key == "longer"
+
+
 def test_without_a_mean_there_is_none() -> None:
     with pytest.raises(StudyError, match="metric: 'goodput' has no mean"):
         Results([], [], 1).best()

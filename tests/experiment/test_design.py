@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
-from synapse.experiment import StudyError, grid, sobol, zipped
+from synapse.experiment import Study, StudyError, grid, sobol, zipped
 from synapse.experiment.design import changed, crossed, points_of
 from synapse.policies import CoDel, Fifo, FixedTimeout
 from synapse.simulation import Scenario
@@ -59,6 +60,12 @@ def test_names_are_short_where_that_is_clear(name: str, value: Any, same: dict[s
     assert changed(BASE, {name: value}) == BASE.replace(same)
 
 
+def test_numpys_numbers_are_numbers() -> None:
+    study = Study(BASE, reps=np.int64(3), agents__count=np.arange(5, 7), timeout=np.arange(1, 3))
+    assert [tuple(point.values.values()) for point in study.points] == [(5, 1), (5, 2), (6, 1), (6, 2)]
+    assert study.reps == 3
+
+
 def test_policies_are_called_by_their_class_where_that_tells_them_apart() -> None:
     assert [each["queue"] for each in values(queue=[Fifo(240), CoDel()])] == ["Fifo", "CoDel"]
     labels = [each["queue"] for each in values(queue=[Fifo(10), Fifo(20), CoDel()])]
@@ -86,6 +93,11 @@ def test_a_key_is_of_the_content_and_of_the_seed() -> None:
         (lambda: values([{"load": 1}], load=[2]), "load: is in two designs"),
         (lambda: sobol(6, {"load": (0, 1)}), "points: must be a power of two; not 6"),
         (lambda: sobol(8, {"load": (2, 1)}), r"load: must be \(from, to\), with from < to"),
+        (lambda: sobol(4.0, {"load": (0, 1)}), "points: must be a power of two; not 4.0"),  # type: ignore[arg-type]
+        (lambda: sobol(8, {"load": 3}), r"load: must be \(from, to\)"),  # type: ignore[dict-item]
+        (lambda: sobol(8, {"load": ("a", "b")}), r"load: must be \(from, to\)"),  # type: ignore[dict-item]
+        (lambda: points_of(BASE, [{"load": 0.5}, {"node.slots": 2}], 1), "load: is varied at some points and not"),
+        (lambda: values(slots=[float("nan")]), "slots: must be a whole number; not nan"),
         (lambda: sobol(8, {}), "ranges: must name an axis"),
     ],
 )  # fmt: skip

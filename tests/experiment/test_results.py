@@ -25,7 +25,7 @@ def results() -> Results:
 
 
 def row(rep: int, **named: Any) -> dict[str, Any]:
-    numbers = dict.fromkeys(UNITS, 1.0) | {"before": math.nan, "final": 100.0, "recovery": math.nan}
+    numbers = dict.fromkeys(UNITS, 1.0) | {"before": math.nan, "final": 100.0, "asked": 100.0, "recovery": math.nan}
     return {"key": "k", "rep": rep, "seed": 1, **numbers, "wall": 0.1, **named}
 
 
@@ -63,6 +63,11 @@ def test_where_all_have_collapsed_the_mean_is_one() -> None:
     assert (results.summary["mean"] == 1.0).all()
 
 
+def test_a_lull_is_no_collapse() -> None:
+    rows = [row(rep, final=final, asked=final) for rep, final in enumerate((100.0, 5.0, 90.0, 6.0))]
+    assert not of_rows(*rows).regimes["bistable"].any()
+
+
 def test_chance_is_no_collapse() -> None:
     assert not of_rows(row(0, final=0.5), row(1, final=2.0)).regimes.iloc[0]["bistable"]
 
@@ -85,6 +90,23 @@ def test_comparisons_are_paired(results: Results) -> None:
     assert found.iloc[0][["difference", "low", "high"]].tolist() == pytest.approx(
         [expected.mean, expected.low, expected.high]
     )
+
+
+def test_of_a_bistable_point_there_is_no_difference() -> None:
+    points = [Point({"timeout": way}, BASE, way) for way in ("a", "b")]
+    steady = [row(rep) | {"key": "a"} for rep in range(4)]
+    torn = [row(rep, final=100.0 * (rep % 2)) | {"key": "b"} for rep in range(4)]
+    line = Results(points, steady + torn, 1).compare("timeout", to="a").iloc[0]
+    assert line["note"] == "bistable"
+    assert math.isnan(line["difference"])
+
+
+def test_without_a_replication_it_says_so() -> None:
+    empty = Results([Point({"timeout": 1.0}, BASE, "k")], [], 1)
+    for ask in (lambda: empty.summary, lambda: empty.regimes, empty.theory, lambda: empty.plot("timeout"), empty.welch):
+        with pytest.raises(StudyError, match="results: have no replication yet"):
+            ask()
+    assert "0 replications" in empty._repr_html_()
 
 
 def test_a_value_may_be_named_by_the_policy_itself() -> None:

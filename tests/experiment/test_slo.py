@@ -51,6 +51,27 @@ def test_the_load_of_a_study_is_the_one_that_theory_gives() -> None:
     assert found["low"] < found["load"] < found["high"]
 
 
+def test_a_value_at_which_some_collapse_is_missed() -> None:
+    base = Scenario(
+        agents={
+            "count": 300,
+            "timeout": {"kind": "fixed", "seconds": 1},
+            "retry": {"kind": "full-jitter", "base": 0.1, "cap": 10, "tries": 5},
+        },
+        node={
+            "slots": 3,
+            "service": {"kind": "lognormal", "mean": 0.05, "cv": 1},
+            "queue": {"kind": "fifo", "bound": 240},
+        },
+        faults=[{"kind": "slow-down", "at": 20, "width": 2.5, "factor": 4}],
+    )
+    study = Study(base, reps=6)
+    found = study.slo("success > 50 %", "agents.count", (150, 360), 4, Inline()).iloc[0]
+    assert found["agents.count"] == int(found["agents.count"])
+    there = Study(base.replace({"agents.count": int(found["agents.count"])}), reps=6).run(Inline(), progress=False)
+    assert not there.regimes["bistable"].any()
+
+
 @pytest.mark.parametrize(
     ("between", "problem"),
     [((0.8, 0.9), "between: must begin where the goal is met"), ((0.1, 0.2), "between: must end where"),

@@ -36,7 +36,17 @@ def test_a_rule_is_read(text: str, rule: Until) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "p99 < 5", "half-width", "half-width < 0", "half-width < 5 %", "relative half-width < -1", "half-width < 1e"],
+    [
+        "",
+        "p99 < 5",
+        "half-width",
+        "half-width < 0",
+        "half-width < 5 %",
+        "relative half-width < -1",
+        "relative half-width < 5",
+        0.05,
+        "half-width < 1e",
+    ],
 )
 def test_what_is_no_rule_is_refused(text: str) -> None:
     with pytest.raises(StudyError, match="until: "):
