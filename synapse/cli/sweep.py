@@ -72,8 +72,8 @@ def table_of_goals(frame: pd.DataFrame, goal: str, vary: str) -> Table:
     for name in (*axes, vary, "low", "high", "n"):
         made.add_column(name, justify="right")
     for _, row in frame.iterrows():
-        made.add_row(*(str(row[name]) for name in axes), *(f"{row[name]:.4g}" for name in (vary, "low", "high")),
-                     str(row["n"]))  # fmt: skip
+        ends = (_shown(row[name], math.nan) for name in (vary, "low", "high"))
+        made.add_row(*(str(row[name]) for name in axes), *ends, str(row["n"]))
     return made
 
 

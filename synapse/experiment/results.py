@@ -31,6 +31,7 @@ LESS_IS_BETTER = {
 }
 SHORT = {"p50": "latency_p50", "p99": "latency_p99", "latency": "latency_mean", "wait": "wait_mean"}
 SERIES = ("goodput", "waiting")
+TELLING = ("before", "final", "asked", "recovery")  # what tells in which regime a replication has ended
 SHOWN = ("goodput", "success", "latency_mean", "latency_p99", "utilisation")
 
 
@@ -63,11 +64,14 @@ class Results:
         Raises
         ------
         StudyError
-            If it is none.
+            If it is none, or another version's.
         """
         points, seed = plan.load(Path(folder))
         store = Store(Path(folder))
-        return cls(points, [row for point in points for row in store.of(point.key)], seed)
+        rows = [row for point in points for row in store.of(point.key)]
+        if lacking := next((name for name in (*UNITS, *TELLING) for row in rows if name not in row), None):
+            raise StudyError(str(folder), f"was made by another version of Synapse: its parts have no {lacking!r}")
+        return cls(points, rows, seed)
 
     @cached_property
     def frame(self) -> pd.DataFrame:

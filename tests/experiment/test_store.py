@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from synapse.experiment import Results, Study, StudyError
@@ -99,6 +100,14 @@ def test_results_are_read_from_a_folder(tmp_path: Path) -> None:
     read = Results.load(tmp_path)
     assert read.frame.equals(made.frame)
     assert [point.scenario for point in read.points] == [point.scenario for point in made.points]
+
+
+def test_the_parts_of_another_version_are_named(tmp_path: Path) -> None:
+    Study(BASE, reps=1, folder=tmp_path).run(Inline(), progress=False)
+    (part,) = (tmp_path / "parts").iterdir()
+    pd.read_parquet(part).drop(columns="asked").to_parquet(part)
+    with pytest.raises(StudyError, match="was made by another version of Synapse: its parts have no 'asked'"):
+        Results.load(tmp_path)
 
 
 def test_a_file_that_is_no_part_is_named(tmp_path: Path) -> None:
