@@ -17,7 +17,8 @@ class AdaptiveThrottle(Policy, frozen=True, tag="adaptive-throttle"):
 
     While all is taken up, nothing is refused. When the other side refuses most, it is sent about `k` times what it
     takes up: with 2 one refusal for each accept, with 1.1 one for ten. It hurts those who ask rarely: they have no
-    history to tell from. Cost: O(1). Source: Beyer et al., Site reliability engineering (2016), eq. 21-1.
+    history to tell from; and near 1 it stands in the way of recovery, for windows after the other side is well again
+    (`synapse study throttling`). Cost: O(1). Source: Beyer et al., Site reliability engineering (2016), eq. 21-1.
 
     Parameters
     ----------
