@@ -6,6 +6,7 @@ import inspect
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -143,6 +144,31 @@ class TestReadme:
         assert "<No theorem holds: faults change the system" in told
         assert "timeout=FixedTimeout(seconds=1.0)" in told
         assert (tmp_path / "run.png").exists()
+
+    def test_a_study_puts_its_best_rules_on_a_server(self, tmp_path: Path) -> None:
+        """A small cluster's, for a short while: what a study says of large ones is in the notebooks."""
+        before = (
+            "import synapse\nfrom synapse.simulation import Scenario\n"
+            "scenario = Scenario(duration=5, warmup=1, agents={'count': 20})\nagent = synapse.connect()\n"
+        )
+        after = "print(agent.server.policies.timeout)\nagent.close()\n"
+        code = snippet("results.best").replace("reps=10", "reps=2")
+        told = run(before + code + after, tmp_path)
+        assert re.fullmatch(r"FixedTimeout\(seconds=(0.5|1.0|2.0|4.0)\)", told.splitlines()[-1])
+
+    def test_a_cluster_is_swept_drawn_and_searched(self, tmp_path: Path) -> None:
+        (tmp_path / "cluster.toml").write_text(snippet("[agents]", "toml").replace("2000", "60"))
+        lines = [shlex.split(line, comments=True) for line in snippet("synapse sweep", "sh").splitlines()]
+        assert [words[:2] for words in lines] == [["synapse", name] for name in ("sweep", "plot", "slo")]
+        for _, command, *options in lines:
+            few = [] if command == "plot" else ["--set", "duration=30", "--set", "node.slots=1", "--reps", "2"]
+            done = subprocess.run(
+                [Path(sys.executable).with_name("synapse"), command, *options, *few],
+                cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+        assert "The largest load at which success > 95 %" in " ".join(done.stdout.split())
+        assert (tmp_path / "study.png").exists()
 
     def test_a_handler_of_ones_own_answers(self, extended: LiveServer, tmp_path: Path) -> None:
         lines = run(snippet("my_handlers:count"), tmp_path, extended).splitlines()
