@@ -133,6 +133,8 @@ def encode(policy: Policy) -> dict[str, Any]:
 def register(cls: type[Policy]) -> type[Policy]:
     """Make a policy known to its `family`, as an entry point would. Can be used as a decorator.
 
+    A class takes the place of an older one of the same module and name, as when a notebook's cell runs again.
+
     Raises
     ------
     TypeError
@@ -145,13 +147,24 @@ def register(cls: type[Policy]) -> type[Policy]:
         raise TypeError(f"{cls.__name__} is not frozen")
     if family not in FAMILIES:
         raise TypeError(f"{cls.__name__}.family must be one of {', '.join(FAMILIES)}; not {family!r}")
-    if FAMILIES[family].setdefault(kind_of(cls), cls) is not cls:
+    if kind_of(cls) in FAMILIES[family] and not registered(cls):
         raise TypeError(f"there is a {family} policy of the kind {kind_of(cls)!r} already")
+    FAMILIES[family][kind_of(cls)] = cls
     return cls
 
 
+def registered(cls: type[Policy]) -> bool:
+    """Whether a policy is known to its `family`; or was, until its definition ran again."""
+    return _is_among(FAMILIES.get(getattr(cls, "family", ""), {}), cls)
+
+
+def _is_among(kinds: Kinds, cls: type[Policy]) -> bool:
+    known = kinds.get(kind_of(cls))
+    return known is not None and (known.__module__, known.__qualname__) == (cls.__module__, cls.__qualname__)
+
+
 def _known(family: str, kinds: Kinds, policy: Policy, path: str) -> Policy:
-    if type(policy) not in kinds.values():
+    if not _is_among(kinds, type(policy)):
         noun = f"{family} policy" if family in FAMILIES else family
         raise PolicyError(path, f"must be a {noun}; {policy!r} is none")
     return policy

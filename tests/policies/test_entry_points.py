@@ -116,6 +116,14 @@ class TestEntryPoints:
         assert register(Mine) is Mine
         assert decode("rate-limit", "mine") == Mine()
 
+    def test_one_that_is_defined_again_takes_the_place_of_the_old_one(self, entry_point: Any) -> None:
+        old = Mine(0.25)
+        register(Mine)
+        new = type(Policy)("Mine", (Policy,), {"__module__": __name__, "family": "rate-limit"}, frozen=True, tag="mine")
+        assert register(new) is new
+        assert type(decode("rate-limit", "mine")) is new
+        assert decode("rate-limit", old) is old  # of a scenario that was there before
+
     def test_what_cannot_be_registered_is_told_why(self, entry_point: Any) -> None:
         class Thawed(Policy, frozen=False, tag="thawed"):
             family: ClassVar = "queue"
