@@ -10,16 +10,14 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from contextlib import contextmanager
 from typing import Any
 
-import cloudpickle  # type: ignore[import-untyped]
 import msgspec
 
 from synapse.experiment.design import Point
-from synapse.experiment.engine import engine, foreign
+from synapse.experiment.engine import engine
 from synapse.experiment.errors import StudyError
 from synapse.experiment.measure import measure
+from synapse.experiment.shipping import dumps, loads
 from synapse.experiment.store import Store
-from synapse.policies.decode import register
-from synapse.simulation import Scenario
 
 SHORTEST = 0.2  # s that a task should take at least, beside which handing it out is nothing
 PATIENCE = 1.0  # s after which what has come is written, though nothing more has
@@ -32,24 +30,21 @@ class Block(msgspec.Struct, frozen=True):
     ----------
     key : str
         The point's.
-    table : dict
-        Its scenario.
+    scenario : bytes
+        Its scenario, with the policies that are defined in a notebook or another package: see `shipping`.
     seed : int
         The study's.
     reps : tuple of int
         Which replications.
     engine : str
         Of who asks; a worker with another one refuses.
-    policies : bytes
-        Policies defined in a notebook or another package, pickled.
     """
 
     key: str
-    table: dict[str, Any]
+    scenario: bytes
     seed: int
     reps: tuple[int, ...]
     engine: str
-    policies: bytes
 
 
 def work(block: Block) -> list[dict[str, Any]]:
@@ -62,9 +57,7 @@ def work(block: Block) -> list[dict[str, Any]]:
     """
     if block.engine != engine():
         raise StudyError("executor", f"its workers run synapse {engine()}; must be {block.engine}, as here")
-    for cls in cloudpickle.loads(block.policies):
-        register(cls)
-    scenario = Scenario.decode(block.table)
+    scenario = loads(block.scenario)
     return [measure(scenario, block.seed, rep, block.key) for rep in block.reps]
 
 
@@ -91,7 +84,6 @@ class Missing:
         self._queue = deque((point, deque(reps)) for point, reps in lacking if reps)
         self._times: dict[str, list[float]] = {}
         self._seed = seed
-        self._policies = cloudpickle.dumps(foreign())
         self.wanted = sum(reps for _, reps in most.values())
         self.left = sum(len(reps) for _, reps in self._queue)
 
@@ -110,7 +102,7 @@ class Missing:
         taken = tuple(reps.popleft() for _ in range(min(size, len(reps))))
         if reps:
             self._queue.append((point, reps))
-        return point, Block(point.key, point.scenario.encode(), self._seed, taken, engine(), self._policies)
+        return point, Block(point.key, dumps(point.scenario), self._seed, taken, engine())
 
     def _size(self, key: str) -> int:
         times = self._times.get(key) or [time for each in self._times.values() for time in each]

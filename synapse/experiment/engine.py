@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
 import synapse
 from synapse._version import __version__
-from synapse.policies import FAMILIES
-from synapse.policies.base import Policy
+from synapse.experiment.fingerprint import fingerprint
+from synapse.experiment.shipping import foreign
 from synapse.simulation import Scenario
 
-ROOMS = ("protocol", "policies", "cortex", "telemetry", "simulation")
-"""Those whose code decides what comes out of a run."""
+CODE = (*("protocol", "policies", "cortex", "telemetry", "simulation"), "experiment/measure.py")
+"""What decides what comes out of a run, and which numbers are taken of it."""
 
 
 @cache
@@ -22,26 +21,13 @@ def engine() -> str:
     """The package's version, with a digest of the code that simulates: an edit makes another engine."""
     root = Path(synapse.__file__).parent
     digest = blake2b(digest_size=8)
-    for room in ROOMS:
-        for file in sorted((root / room).rglob("*.py")):
+    for part in CODE:
+        for file in [root / part] if part.endswith(".py") else sorted((root / part).rglob("*.py")):
             digest.update(f"{file.relative_to(root).as_posix()}\0".encode() + file.read_bytes())
     return f"{__version__}+{digest.hexdigest()}"
 
 
-def foreign() -> list[type[Policy]]:
-    """Policies that are registered and not Synapse's own: a worker has to know them, too."""
-    known = [cls for kinds in FAMILIES.values() for cls in kinds.values()]
-    return sorted({cls for cls in known if cls.__module__.split(".")[0] != "synapse"}, key=lambda cls: cls.__qualname__)
-
-
 def point_key(scenario: Scenario, seed: int) -> str:
-    """A name for a scenario's content, the seed and what computes."""
-    parts = [scenario.key, str(seed), engine(), *map(_source, foreign())]
+    """A name for a scenario's content, the policies in it that are not Synapse's, the seed and what computes."""
+    parts = [scenario.key, str(seed), engine(), *map(fingerprint, foreign(scenario))]
     return blake2b("\0".join(parts).encode(), digest_size=16).hexdigest()
-
-
-def _source(cls: type) -> str:
-    try:
-        return inspect.getsource(cls)
-    except (OSError, TypeError):  # typed into a prompt that keeps no source
-        return f"{cls.__module__}.{cls.__qualname__}"

@@ -10,6 +10,7 @@ from synapse.experiment.design import Design
 from synapse.experiment.errors import StudyError
 from synapse.experiment.pools import pool_of
 from synapse.experiment.results import Results
+from synapse.experiment.shipping import dumps, loads
 from synapse.experiment.study import Study
 from synapse.simulation import Scenario
 
@@ -80,16 +81,21 @@ class Lab:
     def each(self, function: Callable[[Item], Made], items: Iterable[Item]) -> list[Made]:
         """What a function makes of each item, in their order, side by side: for models that no `Scenario` describes.
 
-        Items and what is made of them must be plain values (numbers, text, tuples, dicts, arrays): they go to other
-        processes and come from there.
+        What is made of them must be plain values (numbers, text, tuples, dicts, arrays): they come from other
+        processes. Items go there; they may also be scenarios and policies, and the function may be a notebook's.
         """
         with pool_of(self.executor) as pool:
-            futures = [pool.submit(function, item) for item in items]
+            futures = [pool.submit(_shipped, dumps((function, item))) for item in items]
             try:
                 return [future.result() for future in _with_bar(futures, self.progress)]
             finally:
                 for future in futures:
                     future.cancel()
+
+
+def _shipped(task: bytes) -> Any:
+    function, item = loads(task)
+    return function(item)
 
 
 def _called(task: tuple[Callable[..., Made], Any, int, int]) -> Made:

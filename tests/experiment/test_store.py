@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
 import pytest
 
+import synapse
 from synapse.experiment import Results, Study, StudyError
+from synapse.experiment.engine import engine
 from synapse.experiment.store import Store
+from synapse.policies import FAMILIES, Policy, register
 from synapse.simulation import Scenario
 from tests.support.inline import Inline
 
@@ -53,6 +58,29 @@ def test_another_engine_computes_anew(tmp_path: Path, monkeypatch: pytest.Monkey
     Study(BASE, reps=1, folder=tmp_path).run(Inline(), progress=False)
     monkeypatch.setattr("synapse.experiment.engine.engine", lambda: "9.9.9")
     assert Study(BASE, reps=1, folder=tmp_path).results().rows == []
+
+
+@pytest.mark.parametrize("file", ["simulation/world.py", "experiment/measure.py"])
+def test_an_edit_makes_another_engine(file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(synapse.__file__).parent
+    shutil.copytree(root, tmp_path / "synapse")
+    monkeypatch.setattr(synapse, "__file__", str(tmp_path / "synapse" / "__init__.py"))
+    before = engine.__wrapped__()
+    assert before == engine()
+    with (tmp_path / "synapse" / file).open("a") as code:
+        code.write("# another\n")
+    assert engine.__wrapped__() != before
+
+
+def test_a_policy_that_is_not_used_changes_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unused(Policy, frozen=True, tag="unused"):
+        family: ClassVar = "queue"
+
+    key = Study(BASE).points[0].key
+    monkeypatch.setitem(FAMILIES, "queue", dict(FAMILIES["queue"]))
+    register(Unused)
+    assert Study(BASE).points[0].key == key
+    assert Study(BASE, queue=["unused"]).points[0].key != key
 
 
 def test_what_a_killed_process_has_finished_is_not_computed_again(tmp_path: Path) -> None:

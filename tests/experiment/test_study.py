@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -83,7 +85,7 @@ def test_an_error_says_at_which_point(tmp_path: Path) -> None:
 
 
 def test_a_worker_with_another_version_refuses() -> None:
-    block = Block("key", BASE.encode(), 1, (0,), engine(), b"")
+    block = Block("key", b"", 1, (0,), engine())
     with pytest.raises(StudyError, match=r"executor: its workers run synapse .*; must be 9\.9\.9, as here"):
         work(msgspec.structs.replace(block, engine="9.9.9"))
 
@@ -106,28 +108,79 @@ def test_an_executor_is_one_of_those_known() -> None:
         Study(BASE).run(executor=3, progress=False)
 
 
-def test_a_policy_defined_in_a_notebook_runs_in_other_processes() -> None:
-    done = subprocess.run([sys.executable, "-c", NOTEBOOK], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["3", "True"]
+@pytest.mark.parametrize("python", [["-c"], ["-m", "IPython", "-c"]], ids=["script", "IPython"])
+def test_a_policy_defined_in_a_notebook_runs_in_other_processes_as_it_does_here(
+    python: list[str], tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, *python, NOTEBOOK],
+        cwd=tmp_path,
+        env={**os.environ, "IPYTHONDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    told = json.loads(done.stdout)
+    assert told["here"] == told["there"] == told["by lab"]
+    assert told["edited here"] == told["edited there"]
+    assert max(told["edited here"]) < min(told["here"])
+    assert 0 < max(told["here"]) < 0.6 * min(told["unlimited"])
 
 
-NOTEBOOK = textwrap.dedent("""
-    import os
-    from synapse.experiment import Study
-    from synapse.policies import Policy, register
+NOTEBOOK = textwrap.dedent('''
+    import json
+    from typing import ClassVar
+
+    import loky
+
+    from synapse.experiment import Lab, Study
+    from synapse.policies import ADMITTED, Policy, Rejected, register
     from synapse.simulation import Scenario
 
-    @register
-    class Never(Policy, frozen=True, tag="never"):
-        family = "rate-limit"
-        def start(self, now): return self
-        def admit(self, *args, **named): raise AssertionError
+    def due(count, share):
+        return int(count * share) > int((count - 1) * share)
 
-    BASE = Scenario(duration=5, warmup=1, agents={"count": 5})
-    study = Study(BASE, reps=3)
-    frame = study.run(progress=False).frame
-    print(len(frame), (frame["latency_mean"] > 0).all())
-    import loky
+    CELL = """
+    class Counting:
+        def __init__(self, policy): self.policy, self.count = policy, 0
+        def admit(self, now, cost=1):
+            self.count += 1
+            return ADMITTED if due(self.count, self.policy.kept()) else Rejected(0.05, "some")
+        def wait(self, now, cost=1): return 0.0
+        def spend(self, now, cost=1): pass
+        def idle(self, now): return True
+
+    class Part(Policy, frozen=True, tag="part"):
+        share: float = 1.0
+        def __post_init__(self):
+            super().__post_init__()
+            if self.share > 1: raise ValueError
+        def kept(self): return self.share
+
+    @register
+    class Some(Part, frozen=True, tag="some"):
+        family: ClassVar = "rate-limit"
+        per: str = "global"
+        def start(self, now, before=None): return Counting(self)
+        def half(self): return Some(self.share / 2)
+        def kept(self): return super().kept()
+    """
+
+    def halved(policy, seed, rep):
+        return base.replace({"node.rate_limit": policy.half()}).run(seed, replication=rep).goodput
+
+    def here(): return [base.run(1, replication=rep).goodput for rep in range(3)]
+    def there(): return list(Study(base, reps=3, folder="study").run(progress=False).frame["goodput"])
+
+    exec(CELL)
+    base = Scenario(duration=5, warmup=1, agents={"count": 20, "think": {"kind": "exponential", "mean": 1}})
+    told = {"unlimited": here()}
+    base = base.replace({"node.rate_limit": Some(share=0.25)})
+    told |= {"here": here(), "there": there(), "by lab": Lab().repeat(halved, [Some(share=0.5)], 3)[0]}
+    exec(CELL.replace("return super().kept()", "return super().kept() / 2"))
+    base = base.replace()
+    told |= {"edited here": here(), "edited there": there()}
     loky.get_reusable_executor().shutdown(wait=True)
-""")
+    print(json.dumps(told))
+''')
