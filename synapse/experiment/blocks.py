@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
@@ -16,6 +15,7 @@ from synapse.experiment.design import Point
 from synapse.experiment.engine import engine
 from synapse.experiment.errors import StudyError
 from synapse.experiment.measure import measure
+from synapse.experiment.pools import workers_of
 from synapse.experiment.shipping import dumps, loads
 from synapse.experiment.store import Store
 
@@ -122,11 +122,11 @@ def compute(
     missing = Missing(wanted, store, seed)
     if not missing:
         return
-    most = 2 * workers_of(pool)
     under_way: dict[Future[list[dict[str, Any]]], Point] = {}
     with _bar(missing, progress) as advance:
         try:
             while missing or under_way:
+                most = 2 * workers_of(pool)
                 while missing and len(under_way) < most:
                     point, block = missing.pop()
                     under_way[pool.submit(work, block)] = point
@@ -152,11 +152,6 @@ def _bar(missing: Missing, shown: bool) -> Iterator[Callable[[int], object]]:
 
     with tqdm(total=missing.wanted, initial=missing.wanted - missing.left, unit="run") as bar:
         yield bar.update
-
-
-def workers_of(pool: Executor) -> int:
-    """How many tasks it works on at once, as far as it says."""
-    return max(1, int(getattr(pool, "_max_workers", None) or os.cpu_count() or 1))
 
 
 def _rows(future: Future[list[dict[str, Any]]], point: Point) -> list[dict[str, Any]]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from concurrent.futures import Executor
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from typing import Any
 
 from synapse.experiment.errors import StudyError
+
+ADDRESS = re.compile(r"(tcp|tls|ucx|wss?)://(\[[^\]\s]+\]|[^:\s]+)(:\d+)?|inproc://\S+")
+PATIENCE = 10.0  # s to wait for a scheduler
 
 
 @contextmanager
@@ -35,12 +39,12 @@ def pool_of(executor: Any = None) -> Iterator[Executor]:
         yield executor
     elif isinstance(executor, str):
         with _dask(executor) as client:
-            yield client.get_executor(pure=False)
+            yield OnDask(client)
     elif hasattr(executor, "get_executor"):
-        yield executor.get_executor(pure=False)
+        yield OnDask(executor)
     elif hasattr(executor, "get_client"):
         with executor.get_client() as client:
-            yield client.get_executor(pure=False)
+            yield OnDask(client)
     else:
         raise StudyError(
             "executor",
@@ -48,12 +52,41 @@ def pool_of(executor: Any = None) -> Iterator[Executor]:
         )
 
 
+def workers_of(pool: Executor) -> int:
+    """How many tasks it works on at once, as far as it says."""
+    return max(1, int(getattr(pool, "_max_workers", None) or os.cpu_count() or 1))
+
+
+class OnDask(Executor):
+    """A Dask client's executor, which says how many workers there are by now.
+
+    Parameters
+    ----------
+    client
+        The client. It stays open.
+    """
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._pool = client.get_executor(pure=False)
+
+    @property
+    def _max_workers(self) -> int:
+        return sum(self._client.nthreads().values())
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = self._pool.submit(fn, *args, **kwargs)
+        return future
+
+
 def _dask(address: str) -> Any:
+    if not ADDRESS.fullmatch(address):
+        raise StudyError("executor", f"must be an address as tcp://host:8786; not {address!r}")
     try:
         from distributed import Client
     except ImportError:
         raise StudyError("executor", "needs Dask: pip install jupyter-synapse[cluster]") from None
     try:
-        return Client(address, set_as_default=False)  # type: ignore[no-untyped-call]
+        return Client(address, timeout=PATIENCE, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TypeError) as error:
         raise StudyError("executor", f"no Dask scheduler answers at {address!r}: {error}") from None
