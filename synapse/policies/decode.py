@@ -160,7 +160,12 @@ def registered(cls: type[Policy]) -> bool:
 
 def _is_among(kinds: Kinds, cls: type[Policy]) -> bool:
     known = kinds.get(kind_of(cls))
-    return known is not None and (known.__module__, known.__qualname__) == (cls.__module__, cls.__qualname__)
+    return known is not None and _name(known) == _name(cls)
+
+
+def _name(cls: type) -> tuple[str, str]:
+    """Where a class is defined. A program's own module has another name in the processes that it spawns."""
+    return "__main__" if cls.__module__ == "__mp_main__" else cls.__module__, cls.__qualname__
 
 
 def _known(family: str, kinds: Kinds, policy: Policy, path: str) -> Policy:

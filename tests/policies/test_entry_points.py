@@ -124,6 +124,17 @@ class TestEntryPoints:
         assert type(decode("rate-limit", "mine")) is new
         assert decode("rate-limit", old) is old  # of a scenario that was there before
 
+    def test_a_programs_own_takes_the_place_of_the_one_that_a_spawned_process_has_made_of_it(
+        self, entry_point: Any
+    ) -> None:
+        made = [
+            type(Policy)("Its", (Policy,), {"__module__": module, "family": "queue"}, frozen=True, tag="its")
+            for module in ("__mp_main__", "__main__")
+        ]
+        for cls in made:
+            register(cls)
+        assert type(decode("queue", "its")) is made[1]
+
     def test_what_cannot_be_registered_is_told_why(self, entry_point: Any) -> None:
         class Thawed(Policy, frozen=False, tag="thawed"):
             family: ClassVar = "queue"
