@@ -16,7 +16,7 @@ from synapse.experiment.engine import engine
 from synapse.experiment.errors import StudyError
 from synapse.experiment.measure import measure
 from synapse.experiment.pools import workers_of
-from synapse.experiment.shipping import dumps, loads
+from synapse.experiment.shipping import Parcel
 from synapse.experiment.store import Store
 
 SHORTEST = 0.2  # s that a task should take at least, beside which handing it out is nothing
@@ -30,7 +30,7 @@ class Block(msgspec.Struct, frozen=True):
     ----------
     key : str
         The point's.
-    scenario : bytes
+    scenario : Parcel
         Its scenario, with the policies that are defined in a notebook or another package: see `shipping`.
     seed : int
         The study's.
@@ -41,7 +41,7 @@ class Block(msgspec.Struct, frozen=True):
     """
 
     key: str
-    scenario: bytes
+    scenario: Parcel
     seed: int
     reps: tuple[int, ...]
     engine: str
@@ -57,7 +57,7 @@ def work(block: Block) -> list[dict[str, Any]]:
     """
     if block.engine != engine():
         raise StudyError("executor", f"its workers run synapse {engine()}; must be {block.engine}, as here")
-    scenario = loads(block.scenario)
+    scenario = block.scenario.open()
     return [measure(scenario, block.seed, rep, block.key) for rep in block.reps]
 
 
@@ -102,7 +102,7 @@ class Missing:
         taken = tuple(reps.popleft() for _ in range(min(size, len(reps))))
         if reps:
             self._queue.append((point, reps))
-        return point, Block(point.key, dumps(point.scenario), self._seed, taken, engine())
+        return point, Block(point.key, Parcel(point.scenario), self._seed, taken, engine())
 
     def _size(self, key: str) -> int:
         times = self._times.get(key) or [time for each in self._times.values() for time in each]

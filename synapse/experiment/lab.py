@@ -10,7 +10,7 @@ from synapse.experiment.design import Design
 from synapse.experiment.errors import StudyError
 from synapse.experiment.pools import pool_of
 from synapse.experiment.results import Results
-from synapse.experiment.shipping import dumps, loads
+from synapse.experiment.shipping import Parcel
 from synapse.experiment.study import Study
 from synapse.simulation import Scenario
 
@@ -85,7 +85,7 @@ class Lab:
         processes. Items go there; they may also be scenarios and policies, and the function may be a notebook's.
         """
         with pool_of(self.executor) as pool:
-            futures = [pool.submit(_shipped, dumps((function, item))) for item in items]
+            futures = [pool.submit(_shipped, Parcel((function, item))) for item in items]
             try:
                 return [future.result() for future in _with_bar(futures, self.progress)]
             finally:
@@ -93,8 +93,8 @@ class Lab:
                     future.cancel()
 
 
-def _shipped(task: bytes) -> Any:
-    function, item = loads(task)
+def _shipped(task: Parcel) -> Any:
+    function, item = task.open()
     return function(item)
 
 

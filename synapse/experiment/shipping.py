@@ -37,6 +37,29 @@ def loads(data: bytes) -> Any:
     return cloudpickle.loads(data)
 
 
+class Parcel:
+    """A value on its way to a worker: in this process it stays what it is, in another it is made when it is opened.
+
+    Parameters
+    ----------
+    value
+        The value.
+    data
+        What `dumps` has made of it, in its place.
+    """
+
+    def __init__(self, value: Any, data: bytes | None = None) -> None:
+        self._value = value
+        self._data = data
+
+    def __reduce__(self) -> Any:
+        return type(self), (None, dumps(self._value) if self._data is None else self._data)
+
+    def open(self) -> Any:
+        """The value."""
+        return self._value if self._data is None else loads(self._data)
+
+
 def foreign(value: Any) -> list[type[Policy]]:
     """The policies within a value that are not Synapse's own, by their names."""
     found = {cls for cls in _policies(value) if not _is_ours(cls)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 from types import ModuleType
 from typing import Any, ClassVar
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 
 from synapse.experiment import shipping
-from synapse.experiment.shipping import dumps, foreign, loads
+from synapse.experiment.shipping import Parcel, dumps, foreign, loads
 from synapse.policies import FAMILIES, All, Fifo, Policy, TokenBucket, decode, register
 from synapse.simulation import Scenario
 
@@ -58,6 +59,15 @@ def mine() -> Any:
 def test_here_a_class_stays_itself() -> None:
     cls = mine()
     assert loads(dumps([cls, cls(share=1)])) == [cls, cls(share=1)]
+
+
+def test_a_parcel_is_what_was_put_in_here_and_its_like_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    value = register(mine())(share=0.5)
+    parcel = Parcel(value)
+    assert parcel.open() is value
+    there = elsewhere(pickle.dumps(pickle.loads(pickle.dumps(parcel))), monkeypatch).open()
+    assert type(there) is not type(value)
+    assert there.share == 0.5
 
 
 def test_elsewhere_it_is_defined_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ import pytest
 from synapse.experiment import Study, StudyError
 from synapse.experiment.blocks import SHORTEST, Block, work
 from synapse.experiment.engine import engine
+from synapse.experiment.shipping import Parcel
 from synapse.simulation import Scenario
 from tests.support.inline import Inline
 
@@ -85,7 +86,7 @@ def test_an_error_says_at_which_point(tmp_path: Path) -> None:
 
 
 def test_a_worker_with_another_version_refuses() -> None:
-    block = Block("key", b"", 1, (0,), engine())
+    block = Block("key", Parcel(BASE), 1, (0,), engine())
     with pytest.raises(StudyError, match=r"executor: its workers run synapse .*; must be 9\.9\.9, as here"):
         work(msgspec.structs.replace(block, engine="9.9.9"))
 
