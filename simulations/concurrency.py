@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from synapse.experiment import Claim, Lab, Page, above, below, between
+from synapse.experiment import Claim, Lab, Page, above, below, between, near
 from synapse.experiment.figures import COLOURS
 from synapse.experiment.interval import Interval, of_mean
 from synapse.simulation import Scenario
@@ -123,6 +123,8 @@ def claims(found: dict[str, Any]) -> Iterator[Claim]:
             yield between(text, over(found[name], 0, begin, end), least, most)
             served = over(found[name], 3, begin, end)
             yield above(f"It answers nine tenths of what {slots} slots can, in time.", served, 0.9 * slots / SERVICE)
+    for name, limit in (("Vegas", 26), ("Gradient2", 40), ("AIMD", 39)):
+        yield near(f"With 20 slots, {name}'s limit goes to {limit}.", over(found[name], 0, 105, UP), limit, 1)
     fixed = found["fixed at 120"]
     yield above("A fixed limit of 120 is well chosen for 40 slots.", over(fixed, 3, 45, DOWN), 0.9 * SLOTS / SERVICE)
     yield below("With 20 slots, it answers hardly anyone in time.", over(fixed, 3, 75, UP), 0.05 * LEFT / SERVICE)
@@ -132,8 +134,9 @@ def claims(found: dict[str, Any]) -> Iterator[Claim]:
         yield below(text, over(found[name], 1, 105, UP), PATIENCE / 2)
     later = found["Gradient2"][:, 105:120, 0].mean(axis=1) - found["Gradient2"][:, 85:100, 0].mean(axis=1)
     yield above("Gradient2 takes slow for normal if it lasts: its limit rises.", of_mean(later), 0)
-    text = "Where services are uneven, Vegas sees queues that are not there, and leaves half of the slots empty."
-    yield below(text, over(found["Vegas, uneven"], 2, 45, DOWN - 1), 0.5 * SLOTS / SERVICE)
+    text = "Where services are uneven, Vegas sees queues that are not there, and uses a sixth of the slots."
+    sixth = SLOTS / SERVICE / 6
+    yield near(text, over(found["Vegas, uneven"], 2, 45, DOWN - 1), sixth, 0.1 * sixth)
     yield above("Gradient2 does not.", over(found["Gradient2, uneven"], 2, 45, DOWN - 1), 0.9 * SLOTS / SERVICE)
 
 
