@@ -108,7 +108,7 @@ def measure(lab: Lab) -> dict[str, Any]:
             run["held back"] = 1 - run["fast"] / free["fast"]  # of the same messages
     return {
         "streams": streams,
-        "losses": dict(zip(points, lab.repeat(lost, points, REPS, least=5), strict=True)),
+        "losses": dict(zip(points, lab.repeat(lost, points, REPS, least=10), strict=True)),
     }
 
 

@@ -29,7 +29,7 @@ PRIORITIES = (0, 5, 9)
 LOADS = (0.5, 0.7, 0.9, 1.2, 1.6)
 REPS = 20
 BASE = Scenario().replace(
-    duration=60,
+    duration=210,
     warmup=10,
     agents={
         "count": 100,

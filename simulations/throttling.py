@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CAPACITY, WINDOW, REPS = 100, 6.0, 6  # /s, s
+PULSES = 30  # runs through an overload: how soon it is forgotten differs much
 KS = (2.0, 1.5, 1.1)
 LOADS = (0.5, 0.8, 1.3, 2.5, 5.0, 8.0)  # of the capacity
 BASE = Scenario().replace(
@@ -116,7 +117,7 @@ def measure(lab: Lab) -> dict[str, Any]:
     points = [(k, load) for k in KS for load in LOADS]
     return {
         "steady": dict(zip(points, map(means, lab.repeat(steady, points, REPS)), strict=True)),
-        "pulsed": dict(zip(KS, map(np.array, lab.repeat(pulsed, KS, REPS, least=5)), strict=True)),
+        "pulsed": dict(zip(KS, map(np.array, lab.repeat(pulsed, KS, PULSES, least=8)), strict=True)),
         "apart": dict(zip(SHARED, map(means, lab.repeat(apart, SHARED, REPS)), strict=True)),
         "queued": dict(zip((*KS, FREE), map(np.array, lab.repeat(queued, (*KS, FREE), REPS, least=4)), strict=True)),
     }
@@ -179,6 +180,12 @@ def claims(found: dict[str, Any]) -> Iterator[Claim]:
     after = {k: of_mean(found["pulsed"][k][:, late].mean(axis=1)) for k in KS}
     yield above("K = 2: a window after it, nearly all is answered.", after[2.0], 0.9)
     yield below("K = 1.1: less than half, for two windows more.", after[1.1], 0.5)
+    forgotten = [
+        of_mean(found["pulsed"][1.1][:, begin : begin + round(WINDOW)].mean(axis=1))
+        for begin in (round((2 + PULSE + windows) * WINDOW) for windows in (5, 9))
+    ]
+    yield below("K = 1.1: five windows after it, the next still is not.", forgotten[0], 0.9)
+    yield above("K = 1.1: nine windows after it, it is forgotten.", forgotten[1], 0.9)
     rare, often = found["apart"][SHARED[0]], found["apart"][SHARED[-1]]
     yield above("Clients who each ask twice a window send more than K times what is taken up.", rare[0], 2.5)
     yield below("Those with long histories of their own drift apart: Jain's index.", often[1], 0.7)

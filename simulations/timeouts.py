@@ -29,6 +29,8 @@ LOADS = (0.5, 0.7, 0.9)
 EXACT = (0.5, 0.2, 0.05, 0.01)  # of the answers, that would come after the timeout
 LATER = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 1e-3, 1e-4, 1e-6)
 RETRIES, REPS = 3, 6
+BUSY, LONGER = 0.9, 24  # a load at which runs differ much, and how many are made then
+RARE, SURE = 0.05, 0.5  # a share that is told there only at a size from which on there are enough of them
 FAR = {"kind": "fixed", "seconds": 1e5}
 ALONE = Scenario().replace(
     duration=60,
@@ -117,12 +119,14 @@ def closed(point: tuple[float, int], seed: int, rep: int) -> float:
 
 def measure(lab: Lab) -> dict[Any, Any]:
     """What the replications say of all that is drawn and claimed: for each point, a list for each number."""
-    once = [(load, timeout(load, later), 0) for load in LOADS for later in EXACT]
+    once = [(load, timeout(load, later), 0) for load in LOADS for later in EXACT if load < BUSY]
+    busy = [(BUSY, timeout(BUSY, later), 0) for later in EXACT if later > RARE or lab.size >= SURE]
     again = [(load, timeout(load, later), RETRIES) for load in LOADS for later in LATER]
-    made = [*lab.repeat(alone, once, REPS, least=4), *lab.repeat(alone, again, REPS, least=2)]
+    made = [*lab.repeat(alone, once, REPS, least=4), *lab.repeat(alone, busy, LONGER, least=8)]
+    made += lab.repeat(alone, again, REPS, least=2)
     made += lab.repeat(hung, WAITS, REPS, least=2)
     columns = ([*zip(*runs, strict=True)] for runs in made)
-    found: dict[Any, Any] = dict(zip((*once, *again, *WAITS), columns, strict=True))
+    found: dict[Any, Any] = dict(zip((*once, *busy, *again, *WAITS), columns, strict=True))
     sweep = [*SWEEP, (1.0, 4), *LONG]
     return found | dict(zip(sweep, map(of_mean, lab.repeat(closed, sweep, REPS, least=4)), strict=True))
 
@@ -136,7 +140,7 @@ def draw(found: dict[Any, Any], figure: Figure) -> None:
         parts["goodput"].plot(fine, 1 - np.exp(-(1 - load) * fine), color=colour, alpha=0.6, label=f"load {load:g}")
         parts["wasted"].plot(fine, [useless(load, wait) for wait in fine], color=colour, alpha=0.6)
         for place, name in enumerate(("goodput", "wasted")):
-            tried = [timeout(load, later) for later in EXACT]
+            tried = [wait for later in EXACT if (load, wait := timeout(load, later), 0) in found]
             ends = [of_mean(found[load, wait, 0][place]) for wait in tried]
             mean, half = [end.mean for end in ends], [end.half for end in ends]
             parts[name].errorbar(tried, mean, half, fmt="o", color=colour, markersize=4, capsize=2)
@@ -172,13 +176,14 @@ def claims(found: dict[Any, Any]) -> Iterator[Claim]:
     """What is exact, what collapses, and what long timeouts cost."""
     for load in LOADS:
         for later in EXACT:
-            wait = timeout(load, later)
+            if (load, wait := timeout(load, later), 0) not in found:
+                continue
             once = [of_mean(column) for column in found[load, wait, 0]]
             text = f"Load {load:g}, a timeout of {wait:.3g} services, one try: {1 - later:.0%} are answered."
             yield near(text, once[0], 1 - later, 0.01)
             yield near("The work in vain is as in M/M/1.", once[1], useless(load, wait), 0.01)
         short, long = timeout(load, 0.2), timeout(load, 1e-6)
-        yield above(f"Load {load:g}: {short:.3g} services are too short for retries, by theory.", tipping(load), short)
+        yield above(f"Theory: at load {load:g}, {short:.3g} services are too short for retries.", tipping(load), short)
         down, up = found[load, short, RETRIES], found[load, long, RETRIES]
         yield below("There, four tries answer nothing, where one answers 80 %.", max(down[0]), 0.01)
         yield above("And nearly all work is in vain.", min(down[1]), 0.95)
