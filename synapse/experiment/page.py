@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from synapse.telemetry.figure import TraceFigure
 
 
+VAGUE = 0.25  # of what is expected: half an interval that is wider, but for the leeway, tells nothing of it
+
+
 class Claim(msgspec.Struct, frozen=True):
     """What a page says of what it found.
 
@@ -30,6 +33,8 @@ class Claim(msgspec.Struct, frozen=True):
         Where the truth must be, for the claim to hold.
     surely : bool
         Whether all of the interval must be there, rather than a part of it.
+    widest : float
+        The most that half of the interval may have: a wider one cannot tell, and the claim does not hold.
     """
 
     text: str
@@ -37,6 +42,7 @@ class Claim(msgspec.Struct, frozen=True):
     low: float = -math.inf
     high: float = math.inf
     surely: bool = True
+    widest: float = math.inf
 
     @property
     def holds(self) -> bool:
@@ -45,12 +51,13 @@ class Claim(msgspec.Struct, frozen=True):
 
     @property
     def miss(self) -> float:
-        """By how much what was found is outside of where it must be; not more than 0 if the claim holds."""
+        """By how much what was found is off where it must be, or too wide; not more than 0 if the claim holds."""
         low, high = self._ends
+        half = (high - low) / 2
         if self.surely:
             low, high = high, low
         miss = max(self.low - high, low - self.high)
-        return math.inf if math.isnan(miss) else miss
+        return math.inf if math.isnan(miss) else max(miss, half - self.widest)
 
     @property
     def _ends(self) -> tuple[float, float]:
@@ -60,8 +67,12 @@ class Claim(msgspec.Struct, frozen=True):
 
 
 def near(text: str, found: Interval | float, expected: float, within: float = 0.0) -> Claim:
-    """The truth is what is expected, give or take `within`: they agree as far as the interval can tell."""
-    return Claim(text, _interval(found), expected - within, expected + within, surely=False)
+    """The truth is what is expected, give or take `within`: they agree as far as the interval can tell.
+
+    It must be able to tell: half of it is not more than `within` and a quarter of what is expected, at any size.
+    """
+    widest = VAGUE * abs(expected) + within
+    return Claim(text, _interval(found), expected - within, expected + within, surely=False, widest=widest)
 
 
 def below(text: str, found: Interval | float, bound: float) -> Claim:

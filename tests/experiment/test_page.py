@@ -39,6 +39,17 @@ class TestNear:
         assert near("", interval(0.25, 0.5), 1.0, 0.125).miss == 0.375
         assert near("", 3.0, 1.0).miss == 2.0
 
+    @pytest.mark.parametrize("expected", [1.0, -1.0])
+    def test_an_interval_that_is_too_wide_to_tell_does_not_hold(self, expected: float) -> None:
+        wide, wider = interval(expected - 0.375, expected + 0.375), interval(expected - 0.5, expected + 0.5)
+        assert near("", wide, expected, 0.125).holds  # a quarter of what is expected, and the leeway
+        assert not near("", wider, expected, 0.125).holds
+        assert near("", wider, expected, 0.125).miss == 0.125
+
+    def test_of_nothing_an_interval_may_be_as_wide_as_the_leeway(self) -> None:
+        assert near("", interval(-0.25, 0.25), 0.0, 0.25).holds
+        assert not near("", interval(-0.5, 0.25), 0.0, 0.25).holds
+
 
 class TestBounds:
     """All of the interval is there: it is sure."""

@@ -12,6 +12,10 @@ SIZE = 0.1
 PAGES = pages()
 
 
+def test_they_are_numbered_from_one_on() -> None:
+    assert [page.number for page in PAGES.values()] == list(range(1, 16))
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_its_claims_hold(name: str) -> None:
     outcome = PAGES[name].run(Lab(SIZE))
