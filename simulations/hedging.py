@@ -145,8 +145,8 @@ def measure(lab: Lab) -> dict[Any, Any]:
     for load in TWICE:
         points["twice", load] = (FixedHedge(0.0), load, EVEN, 1, False, False, many)
     for load in (0.3, 0.7):
-        points["quantile", load] = (QuantileHedge(0.95), load, EVEN, 1, False, False, many)
-    rows = lab.repeat(served, points.values(), REPS, least=6)
+        points["quantile", load] = (QuantileHedge(0.95), load, EVEN, 1, False, False, 40_000)
+    rows = lab.repeat(served, points.values(), REPS, least=5)
     return {name: np.array(each) for name, each in zip(points, rows, strict=True)}
 
 
