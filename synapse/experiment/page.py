@@ -47,7 +47,7 @@ class Claim(msgspec.Struct, frozen=True):
     @property
     def holds(self) -> bool:
         """Whether it does."""
-        return self.miss <= 0
+        return bool(self.miss <= 0)  # a numpy number makes one of its own
 
     @property
     def miss(self) -> float:
