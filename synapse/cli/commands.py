@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -10,6 +12,30 @@ import click
 from synapse._version import __version__
 
 INTERRUPTED, TERMINATED = 130, 143  # what a shell says of programs that SIGINT, SIGTERM have ended
+
+# what several commands have
+SET = click.option(
+    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Another value than the file's; repeatable."
+)
+REPS = click.option("--reps", type=click.IntRange(1), help="Replications of each point.  [default: the file's, or 30]")
+SEED = click.option(
+    "--seed", type=click.IntRange(0), help="The chance of all replications.  [default: the file's, or 1]"
+)
+EXECUTOR = click.option(
+    "--executor", metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786.  [default: this machine]"
+)
+FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.toml")
+
+
+@contextmanager
+def _in_a_line() -> Iterator[None]:
+    """Say what is wrong with what was typed or read in a line, without a traceback."""
+    from synapse.policies import PolicyError
+
+    try:
+        yield
+    except (PolicyError, OSError) as error:
+        raise click.ClickException(str(error)) from None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -78,10 +104,8 @@ def demo(
 
 
 @main.command(short_help="Simulate a cluster and its agents.")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.toml")
-@click.option(
-    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Another value than the file's; repeatable."
-)
+@FILE
+@SET
 @click.option("--reps", type=click.IntRange(1, 100_000), default=5, show_default=True, help="How many replications.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="The chance of all replications.")
 @click.option(
@@ -106,27 +130,22 @@ def simulate(file: Path, changes: tuple[str, ...], reps: int, seed: int, out: Pa
 
     from synapse.cli.simulate import scenario_of
     from synapse.cli.simulate import simulate as run
-    from synapse.policies import PolicyError
 
-    try:
+    with _in_a_line():  # files that the scenario names are read when it runs
         finished = run(scenario_of(file, changes), reps, seed, out, Console())
-    except (PolicyError, OSError) as error:  # files that the scenario names are read when it runs
-        raise click.ClickException(str(error)) from None
     if not finished:
         click.echo("Stopped before the end: what was finished is kept.", err=True)
         raise SystemExit(INTERRUPTED)
 
 
 @main.command(short_help="Run a study: a scenario, with some of it varied.")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.toml")
+@FILE
 @click.option("--vary", "axes", multiple=True, metavar="NAME=[VALUES]", help="An axis, besides the file's; repeatable.")
-@click.option(
-    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Another value than the file's; repeatable."
-)
-@click.option("--reps", type=click.IntRange(1), help="Replications of each point.  [default: the file's, or 30]")
-@click.option("--seed", type=click.IntRange(0), help="The chance of all replications.  [default: the file's, or 1]")
+@SET
+@REPS
+@SEED
 @click.option("--until", metavar="RULE", help="When there are enough: 'relative half-width of p99 < 5 %'.")
-@click.option("--executor", metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786.  [default: this machine]")
+@EXECUTOR
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("sweep-output"), show_default=True,
     help="The folder that keeps all replications; those that are there are not run again.",
@@ -157,9 +176,8 @@ def sweep(
     from rich.console import Console
 
     from synapse.cli.sweep import keep, study_of, table
-    from synapse.policies import PolicyError
 
-    try:
+    with _in_a_line():
         study = study_of(file, changes, axes, reps, seed, out, until)
         finished = True
         try:
@@ -169,25 +187,21 @@ def sweep(
         if results.rows:
             keep(results, out)
             Console().print(table(results))
-    except (PolicyError, OSError) as error:
-        raise click.ClickException(str(error)) from None
     if not finished:
         click.echo("Stopped before the end: what was finished is kept, and the same command goes on.", err=True)
         raise SystemExit(INTERRUPTED)
 
 
 @main.command(short_help="Find the largest load that still meets an objective.")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE.toml")
+@FILE
 @click.argument("goal", metavar="GOAL")
 @click.option("--vary", default="load", show_default=True, metavar="NAME", help="What is made larger.")
 @click.option("--between", type=(float, float), default=(0.05, 2.0), show_default=True, metavar="FROM TO",
               help="Where to search: the goal is met at the first and missed at the second.")  # fmt: skip
-@click.option(
-    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="Another value than the file's; repeatable."
-)
-@click.option("--reps", type=click.IntRange(1), help="Replications of each point.  [default: the file's, or 30]")
-@click.option("--seed", type=click.IntRange(0), help="The chance of all replications.  [default: the file's, or 1]")
-@click.option("--executor", metavar="ADDRESS", help="A Dask scheduler, tcp://host:8786.  [default: this machine]")
+@SET
+@REPS
+@SEED
+@EXECUTOR
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path),
               help="A folder that keeps all replications; those that are there are not run again.")  # fmt: skip
 def slo(
@@ -207,12 +221,11 @@ def slo(
     from rich.console import Console
 
     from synapse.cli.sweep import study_of, table_of_goals
-    from synapse.policies import PolicyError
 
     try:
-        frame = study_of(file, changes, (), reps, seed, out).slo(goal, vary, between, executor=executor, progress=True)
-    except (PolicyError, OSError) as error:
-        raise click.ClickException(str(error)) from None
+        with _in_a_line():
+            study = study_of(file, changes, (), reps, seed, out)
+            frame = study.slo(goal, vary, between, executor=executor, progress=True)
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     Console().print(table_of_goals(frame, goal, vary))
@@ -239,12 +252,11 @@ def plot(folder: Path, axis: str, metric: str, hue: str | None, out: Path) -> No
       synapse plot results -x load
       synapse plot results -x timeout -y p99 --hue queue -o timeouts.svg
     """  # noqa: D301
-    from synapse.experiment import Results, StudyError
+    from synapse.experiment import Results
 
     try:
-        Results.load(folder).plot(axis, metric, hue, out)
-    except (StudyError, OSError) as error:
-        raise click.ClickException(str(error)) from None
+        with _in_a_line():
+            Results.load(folder).plot(axis, metric, hue, out)
     except ValueError as error:  # a suffix that matplotlib does not know
         raise click.ClickException(f"-o {out}: {error}") from None
 
@@ -284,25 +296,23 @@ def study(
     from synapse.cli import study as command
     from synapse.experiment import Lab
     from synapse.experiment.library import find, pages
-    from synapse.policies import PolicyError
 
     console = Console()
     try:
-        if listing:
-            console.print(command.listed())
-            return
-        chosen = dict(map(find, names)) | (pages() if everything else {})
-        if not chosen:
-            raise click.UsageError("name a study, or say --all; --list shows which there are")
-        out.mkdir(parents=True, exist_ok=True)
-        lab = Lab(size, seed, progress=console.is_terminal)
-        failed = [
-            (name, claim)
-            for name, page in chosen.items()
-            for claim in command.study(name, page, lab, out, console).failed
-        ]
-    except (PolicyError, OSError) as error:
-        raise click.ClickException(str(error)) from None
+        with _in_a_line():
+            if listing:
+                console.print(command.listed())
+                return
+            chosen = dict(map(find, names)) | (pages() if everything else {})
+            if not chosen:
+                raise click.UsageError("name a study, or say --all; --list shows which there are")
+            out.mkdir(parents=True, exist_ok=True)
+            lab = Lab(size, seed, progress=console.is_terminal)
+            failed = [
+                (name, claim)
+                for name, page in chosen.items()
+                for claim in command.study(name, page, lab, out, console).failed
+            ]
     except KeyboardInterrupt:
         click.echo("Stopped before the end: studies that were finished are kept.", err=True)
         raise SystemExit(INTERRUPTED) from None

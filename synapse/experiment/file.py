@@ -24,7 +24,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,9 +33,8 @@ from msgspec import Meta
 
 from synapse.experiment.design import Design, grid, sobol, zipped
 from synapse.experiment.errors import StudyError
-from synapse.policies import PolicyError
-from synapse.simulation import Scenario, ScenarioError
-from synapse.simulation.scenario import located, text_of
+from synapse.simulation import Scenario
+from synapse.simulation.scenario import in_file, located, parsed, text_of
 
 Axes = dict[str, list[Any]]
 
@@ -86,18 +84,12 @@ def read(path: Path) -> tuple[Scenario, Sweep]:
     PolicyError
         If it is none: the file, the field, and what is allowed.
     """
-    try:
-        table = tomllib.loads(text_of(path))
-    except tomllib.TOMLDecodeError as error:
-        raise ScenarioError(str(path), "", f"is no TOML: {error}") from None
-    except PolicyError as error:
-        raise ScenarioError(str(path), error.path, error.problem) from None
+    with in_file(path):
+        table = parsed(text_of(path))
     plan = table.pop("sweep", {})
     try:
         sweep = msgspec.convert(plan, Sweep)
     except msgspec.ValidationError as error:
         raise StudyError("sweep", f"{error} (in {path})") from None
-    try:
+    with in_file(path):
         return Scenario.decode(located(table, path.parent)), sweep
-    except PolicyError as error:
-        raise ScenarioError(str(path), error.path, error.problem) from None

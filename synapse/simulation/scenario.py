@@ -7,6 +7,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from hashlib import blake2b
 from pathlib import Path
@@ -107,10 +108,8 @@ class Scenario(Section, frozen=True):
         ScenarioError
             If it is no scenario: where, and what would be.
         """
-        try:
+        with in_file(path):
             return cls.from_toml(text_of(path), Path(path).parent)
-        except PolicyError as error:
-            raise ScenarioError(str(path), error.path, error.problem) from None
 
     @classmethod
     def from_toml(cls, text: str, folder: Path | None = None) -> Scenario:
@@ -121,10 +120,7 @@ class Scenario(Section, frozen=True):
         PolicyError
             If it is no scenario.
         """
-        try:
-            table = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise PolicyError("", f"is no TOML: {error}") from None
+        table = parsed(text)
         scenario: Scenario = cls.decode(table if folder is None else located(table, folder))
         return scenario
 
@@ -196,6 +192,29 @@ class Scenario(Section, frozen=True):
         from synapse.simulation.theorem import theorem
 
         return theorem(self)
+
+
+@contextmanager
+def in_file(path: str | Path) -> Iterator[None]:
+    """Say of what is wrong that it is in a file."""
+    try:
+        yield
+    except PolicyError as error:
+        raise ScenarioError(str(path), error.path, error.problem) from None
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """The table that TOML says.
+
+    Raises
+    ------
+    PolicyError
+        If it is none.
+    """
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError("", f"is no TOML: {error}") from None
 
 
 def text_of(path: str | Path) -> str:

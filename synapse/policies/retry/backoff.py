@@ -57,6 +57,14 @@ class Backoff(Policy, frozen=True):
         if self.base > self.cap:
             raise PolicyError("base", f"must be at most `cap`, {self.cap:g} s; not {self.base:g}")
 
+    def start(self, now: float, before: object = None) -> Retry:  # noqa: ARG002
+        """It is its own state."""
+        return self
+
+    def next_delay(self, attempt: int, now: float, u: float) -> float | None:
+        """See `Retry`."""
+        raise NotImplementedError
+
     def ceiling(self, attempt: int) -> float:
         """The longest wait after a failed try, in s: ``min(cap, base * factor ** (attempt - 1))``."""
         steps = max(0, attempt - 1)
@@ -83,10 +91,6 @@ class Exponential(Backoff, frozen=True, tag="exponential"):
         Tries in all, the first one included.
     """
 
-    def start(self, now: float, before: object = None) -> Exponential:  # noqa: ARG002
-        """It is its own state."""
-        return self
-
     def next_delay(self, attempt: int, now: float, u: float) -> float | None:  # noqa: ARG002
         """The ceiling."""
         return None if attempt >= self.tries else self.ceiling(attempt)
@@ -110,10 +114,6 @@ class EqualJitter(Backoff, frozen=True, tag="equal-jitter"):
         Tries in all, the first one included.
     """
 
-    def start(self, now: float, before: object = None) -> EqualJitter:  # noqa: ARG002
-        """It is its own state."""
-        return self
-
     def next_delay(self, attempt: int, now: float, u: float) -> float | None:  # noqa: ARG002
         """From half the ceiling to the ceiling."""
         return None if attempt >= self.tries else self.ceiling(attempt) * (0.5 + 0.5 * u)
@@ -136,10 +136,6 @@ class FullJitter(Backoff, frozen=True, tag="full-jitter"):
     tries
         Tries in all, the first one included.
     """
-
-    def start(self, now: float, before: object = None) -> FullJitter:  # noqa: ARG002
-        """It is its own state."""
-        return self
 
     def next_delay(self, attempt: int, now: float, u: float) -> float | None:  # noqa: ARG002
         """From 0 to the ceiling."""
