@@ -29,13 +29,13 @@ MM8 = Scenario(
     warmup=1,
     agents={
         "arrivals": {"kind": "poisson", "rate": RATE},
-        "timeout": {"kind": "fixed", "seconds": PATIENCE},
-        "on_timeout": "deadline",
+        "timeout": {"kind": "none"},
     },
     node={
         "slots": SLOTS,
         "service": {"kind": "exponential", "mean": SERVICE},
         "queue": {"kind": "fifo", "bound": 9999},
+        "timeout": {"kind": "none"},
     },
 )
 AGENTS = Scenario(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -122,10 +123,6 @@ def _keep(runs: list[Run], out: Path) -> None:
     """What is of all runs together."""
     import pandas as pd
 
-    rows = [
-        {"seed": run.seed, "replication": run.replication, **run.metrics}
-        | {name: getattr(run.counts, name) for name in run.counts.__struct_fields__}
-        for run in runs
-    ]
+    rows = [{"seed": run.seed, "replication": run.replication, **run.metrics} | asdict(run.counts) for run in runs]
     pd.DataFrame(rows).to_parquet(out / "replications.parquet", index=False)
     runs[0].plot(out / "replication-000.png")

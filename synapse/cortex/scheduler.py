@@ -8,6 +8,7 @@ clock at most once for it: so what it decides follows from what it is told and w
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
@@ -16,13 +17,14 @@ import msgspec
 from synapse.cortex.clock import Clock
 from synapse.cortex.deadlines import Deadlines
 from synapse.cortex.job import Job, State
-from synapse.policies import Concurrency, FixedTimeout, Gate, Policies, Queue, Timeout, kind_of, move
+from synapse.policies import Concurrency, FixedTimeout, Gate, NoTimeout, Policies, Queue, Timeout, kind_of, move
 from synapse.telemetry import events
 
 log = logging.getLogger(__name__)
 
 WAITING, RUNNING, ENDED = State.WAITING, State.RUNNING, State.ENDED  # here, as each look at an enum costs
 
+FOREVER = math.inf
 RECENT = 20  # runs over which the mean goes back
 SOONEST_RETRY = 0.1  # s; before any run was measured, or with very short ones, a hint of 0 would invite a hot loop
 
@@ -106,7 +108,7 @@ class Scheduler:
     def _look_at_policies(self) -> None:
         """See once which of them have nothing to say, so that they need not be asked for each query."""
         self._is_guarded = self.draining or self.gate.limits
-        self._patience = self._timeout.seconds if isinstance(self._timeout, FixedTimeout) else None  # s
+        self._patience = _patience(self._timeout)
         self._start_is_news = learns(self._concurrency)
         self._run_is_news = learns(self._concurrency) or learns(self._queue)
         self._latency_is_news = learns(self._timeout)
@@ -162,7 +164,8 @@ class Scheduler:
                 return self._reject(job, now, Refusal("overloaded", self._queue_kind, self._expected_wait()))
             job.state = WAITING
         job.admitted = now
-        self._watch(job, now)
+        if job.deadline < FOREVER:
+            self._watch(job, now)
         if heard:
             self._bus.emit(events.Admitted(now, self._node, job.agent, job.ref, job.priority))
         if not waits:
@@ -341,6 +344,13 @@ class Scheduler:
 def learns(state: object) -> bool:
     """Whether a policy's running state wants to be told what happens. One that does not say so does."""
     return bool(getattr(state, "learns", True))
+
+
+def _patience(timeout: Timeout) -> float | None:
+    """How long all may take that name no timeout of their own, s; None if it is not the same for all."""
+    if isinstance(timeout, FixedTimeout):
+        return timeout.seconds
+    return FOREVER if isinstance(timeout, NoTimeout) else None
 
 
 def _finished(job: Job, now: float, node: str) -> events.Finished:

@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from synapse.cortex import Job, Refusal
-from synapse.policies import FixedTimeout, Guard, GuardPolicy, NoRetry, RetryPolicy, TimeoutPolicy
+from synapse.policies import FixedTimeout, Guard, GuardPolicy, NoRetry, NoTimeout, RetryPolicy, TimeoutPolicy
 from synapse.simulation.chance import Chance
 from synapse.simulation.cluster import Cluster
 from synapse.simulation.distributions import Law
@@ -110,12 +110,12 @@ class Population:
         "_hears_at_once",
         "_held",
         "_interrupts",
+        "_is_called",
         "_key",
         "_leave_call",
         "_line",
         "_lose_call",
         "_measured_from",
-        "_node_ends_it",
         "_patience",
         "_pausing",
         "_priority",
@@ -126,6 +126,7 @@ class Population:
         "_tells_deadline",
         "_timeout",
         "_timeout_learns",
+        "_varies",
         "_work",
         "counts",
         "first_thoughts",
@@ -188,16 +189,18 @@ class Population:
         self._timeout = manner.timeout.start(env.time())
         self._timeout_learns = bool(getattr(self._timeout, "learns", True))
         self._interrupts = manner.on_timeout == "interrupt"
-        self._seconds: float | None = None  # of a timeout that the node sees to
-        self._line: Line | None = None  # of a timeout that is always the same
+        self._tells_deadline = manner.on_timeout == "deadline"
+        node_ends_it = self._tells_deadline and self._cluster.is_near
+        self._varies = self._give_up_after is not None or not isinstance(manner.timeout, (NoTimeout, FixedTimeout))
+        self._is_called = self._varies and not node_ends_it  # when its time is up, by a call for each try
         self._lose_call = self._lose_patience_at_last
         env.lapses(self._lose_call, _is_not_wanted)
-        self._node_ends_it = manner.on_timeout == "deadline" and self._cluster.is_near
-        self._tells_deadline = manner.on_timeout == "deadline"
-        if isinstance(manner.timeout, FixedTimeout) and self._give_up_after is None:
+        self._seconds: float | None = None  # of a timeout that the node sees to
+        self._line: Line | None = None  # of a timeout that is always the same
+        if isinstance(manner.timeout, FixedTimeout) and not self._varies:
             if self._tells_deadline:
                 self._seconds = manner.timeout.seconds
-            if not self._node_ends_it:
+            if not node_ends_it:
                 self._line = Line(env, manner.timeout.seconds, self._lose_patience, _is_settled)
 
     def __repr__(self) -> str:
@@ -228,7 +231,7 @@ class Population:
         job.timeout = self._seconds
         if self._line is not None:
             self._line.add(job)
-        elif self._seconds is None:
+        elif self._varies:
             self._expect(job)
         refusal = self._cluster.submit(job)
         if refusal is not None:
@@ -245,13 +248,13 @@ class Population:
             until = min(until, job.until)
         if self._tells_deadline:
             job.timeout = until - now
-        if not self._node_ends_it:
+        if self._is_called:
             self._env.call(until - now, self._lose_call, job)
 
     def _settle(self, job: Try) -> None:
         """The agent waits no more for a try."""
         job.wanted = False
-        if self._line is None and not self._node_ends_it:
+        if self._is_called:
             self._env.forget_one()
         if self._timeout_learns:
             self._timeout.observe(self._env.time() - job.sent)
@@ -331,7 +334,7 @@ class Population:
             self.latencies.append(now - job.asked)
             if job.first_thought is not None:
                 self.first_thoughts.append(job.first_thought - job.asked)
-        if self._line is None and not self._node_ends_it:
+        if self._is_called:
             self._env.forget_one()
         if self._timeout_learns:
             self._timeout.observe(now - job.sent)
@@ -342,7 +345,7 @@ class Population:
     def _leave(self, job: Try) -> None:
         """The agent has waited long enough for its turn, if it has not come."""
         if job.wanted and job.started is None:
-            if self._line is None and not self._node_ends_it:
+            if self._is_called:
                 self._env.forget_one()
             self._lose_patience(job, calls_off=True)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from synapse.simulation.distributions import Law
-from synapse.simulation.variates import Bundles, Rows, Sequence, Variates
+from synapse.simulation.variates import Bundles, Rows, Variates
 
 
 class Chance:
@@ -36,9 +38,9 @@ class Chance:
         """A row for each agent, of durations by a law, or of uniform numbers."""
         return self._variates.rows(f"{self._kind}/{name}", self._count, law)
 
-    def sequence(self, name: str, law: Law | None = None) -> Sequence:
-        """One sequence for all, which is asked as rows are."""
-        return self._variates.sequence(f"{self._kind}/{name}", law)
+    def stream(self, name: str, law: Law | None = None) -> Iterator[float]:
+        """One stream for all: for what comes in an order that no policy changes."""
+        return self._variates.stream(f"{self._kind}/{name}", law)
 
     def bundles(self, name: str, size: int, law: Law) -> Bundles:
         """A row for each agent, of `size` durations at once."""

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 from typing import Any
 
-import msgspec
 from simpy.core import EmptySchedule, StopSimulation
 from simpy.core import Environment as SimPyEnvironment
 from simpy.events import NORMAL, URGENT, Event, EventPriority
@@ -20,7 +19,7 @@ from simpy.events import NORMAL, URGENT, Event, EventPriority
 FEW = 64  # cancelled timers that are not worth a sweep
 
 
-class Timer(msgspec.Struct, eq=False):
+class Timer:
     """What `Environment.call_later` returns.
 
     Attributes
@@ -29,8 +28,11 @@ class Timer(msgspec.Struct, eq=False):
         What will be called. None once it was, or was cancelled.
     """
 
-    callback: Callable[[], object] | None
-    env: Environment
+    __slots__ = ("callback", "env")
+
+    def __init__(self, callback: Callable[[], object], env: Environment) -> None:
+        self.callback: Callable[[], object] | None = callback
+        self.env = env
 
     def cancel(self) -> None:
         """Call it off. Of no effect once it was called."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
+from dataclasses import asdict
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -290,7 +291,7 @@ class Run:
             "key": self.scenario.key,
             "seed": self.seed,
             "replication": self.replication,
-            "kinds": {name: msgspec.structs.asdict(counts) for name, counts in self.kinds.items()},
+            "kinds": {name: asdict(counts) for name, counts in self.kinds.items()},
             "measured_s": self.seconds,
             "metrics": {name: _known(value) for name, value in self.metrics.items()},
             "refusals": {f"{reason}/{policy}": times for (reason, policy), times in self.refusals.items()},

@@ -16,6 +16,7 @@ from synapse.policies import (
     FixedWindow,
     Lifo,
     NoRetry,
+    NoTimeout,
     PowerOfTwo,
     Priority,
     Random,
@@ -379,6 +380,8 @@ def _as_if_exponential(mean: float) -> Callable[[float], float]:
 def _patient(scenario: Scenario, wait_tail: Callable[[float], Any]) -> None:
     """See that timeouts are so long that they do not matter."""
     for timeout in (scenario.agents.timeout, scenario.node.timeout):
+        if isinstance(timeout, NoTimeout):
+            continue
         if not isinstance(timeout, FixedTimeout):
             raise NoTheorem("timeouts differ from query to query")
         half = timeout.seconds / 2

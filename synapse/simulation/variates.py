@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 
 import numpy as np
 
@@ -46,12 +47,7 @@ class Variates:
     def stream(self, name: str, law: Law | None = None) -> Iterator[float]:
         """Numbers without end: durations by a law, s, or uniform ones from [0, 1)."""
         generator, shape = self.generator(name), shaping(law)
-        while True:
-            yield from shape(generator.random(CHUNK)).tolist()
-
-    def sequence(self, name: str, law: Law | None = None) -> Sequence:
-        """The same numbers, asked for as those of a row."""
-        return Sequence(self.generator(name), law)
+        return chain.from_iterable(shape(generator.random(CHUNK)).tolist() for _ in repeat(None))
 
     def rows(self, name: str, count: int, law: Law | None = None) -> Rows:
         """A row without end for each of `count` agents."""
@@ -94,23 +90,6 @@ class Rows:
         self._at = start + BLOCK
         first = row * BLOCK
         self._values[first : first + BLOCK] = array("d", self._shape(generator.random(BLOCK)).tobytes())
-
-
-class Sequence:
-    """A row that all agents share: for what comes in an order that no policy changes."""
-
-    __slots__ = ("_buffer", "_generator", "_shape")
-
-    def __init__(self, generator: np.random.Generator, law: Law | None = None) -> None:
-        self._generator = generator
-        self._shape = shaping(law)
-        self._buffer: list[float] = []
-
-    def draw(self, row: int) -> float:  # noqa: ARG002
-        """The next number, whoever asks."""
-        if not self._buffer:
-            self._buffer = self._shape(self._generator.random(CHUNK))[::-1].tolist()
-        return self._buffer.pop()
 
 
 class Bundles:

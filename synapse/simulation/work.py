@@ -31,8 +31,11 @@ class Work:
         self, chance: Chance, service: Law, thoughts: int = 0, gap: Law | None = None, in_sequence: bool = False
     ) -> None:
         self._thoughts, self._gap = thoughts, gap
-        rows = chance.sequence("service", service) if in_sequence else chance.rows("service", service)
-        self._first: Callable[[int], float] = rows.draw
+        if in_sequence:
+            stream = chance.stream("service", service)
+            self._first: Callable[[int], float] = lambda row: next(stream)  # noqa: ARG005
+        else:
+            self._first = chance.rows("service", service).draw
         self._again: Callable[[int], float] = lambda row: chance.draw("service again", row, service)
         self._gaps = None if gap is None or thoughts < 2 else chance.bundles("gap", thoughts - 1, gap)
 

@@ -38,6 +38,7 @@ from synapse.policies import (
     Lifo,
     NoHedge,
     NoRetry,
+    NoTimeout,
     PerPriority,
     PowerOfTwo,
     Priority,
@@ -74,7 +75,7 @@ SAMPLES: dict[str, list[Any]] = {
         Deadline(service=0.5),
         FairShare(9, per="key", weights={"lab": 2, "x": 0.5}),
     ],
-    "timeout": [FixedTimeout(3), PerPriority((1, 2.5)), AdaptiveTimeout(quantile=0.5)],
+    "timeout": [NoTimeout(), FixedTimeout(3), PerPriority((1, 2.5)), AdaptiveTimeout(quantile=0.5)],
     "hedge": [NoHedge(), FixedHedge(0.01), QuantileHedge(quantile=0.99)],
     "retry": [
         NoRetry(),

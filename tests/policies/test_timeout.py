@@ -15,6 +15,7 @@ from synapse.policies import (
     FixedHedge,
     FixedTimeout,
     NoHedge,
+    NoTimeout,
     PerPriority,
     PolicyError,
     QuantileHedge,
@@ -37,6 +38,12 @@ def test_a_deadline_lies_ahead_and_what_a_query_asks_for_it_gets(
         assert state.deadline(now, None) - now <= 9 + 1e-9
     else:
         assert state.deadline(now, asked) == now + asked
+
+
+def test_without_a_timeout_only_what_a_query_asks_for_counts() -> None:
+    state = NoTimeout().start(0.0)
+    assert state.deadline(5.0, None) == math.inf
+    assert state.deadline(5.0, 2.0) == 7.0
 
 
 class TestPerPriority:

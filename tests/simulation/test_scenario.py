@@ -174,7 +174,7 @@ class TestErrors:
         ("text", "problem"),
         [
             ("x", "is no TOML: Expected '=' after a key"),
-            ("[agents]\ntimeout = 2", "agents.timeout: must be a table with a kind: fixed, "),
+            ("[agents]\ntimeout = 2", "agents.timeout: must be a table with a kind: none, fixed, "),
             ("duration = -1", "duration: must be a number > 0 and <= 1e+09, in s; not -1"),
             ("duration = 5", "warmup: must be shorter than `duration`, 5 s; not 10"),
             ("durations = 1", "durations: is not known. Did you mean 'duration'?"),

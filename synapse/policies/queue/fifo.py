@@ -41,7 +41,7 @@ class FifoQueue(Line[T]):
     __slots__ = ()
 
     def take(self, now: float) -> tuple[T | None, Sequence[T]]:  # noqa: ARG002
-        return (self._pop(last=False)[0] if self._line else None), ()
+        return (self._line.popitem(False)[1][0] if self._line else None), ()
 
 
 class Lifo(Policy, frozen=True, tag="lifo"):

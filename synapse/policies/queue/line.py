@@ -73,12 +73,13 @@ class Line(Generic[T]):
         return f"<{type(self).__name__} {len(self)}/{self.policy.bound} waiting>"
 
     def offer(self, item: T, now: float) -> Sequence[T]:
+        line, policy = self._line, self.policy
         evicted: Sequence[T] = ()
-        if len(self._line) >= self.policy.bound:
-            if self.policy.at_bound == "refuse-newcomer" or not self._line:
+        if len(line) >= policy.bound:
+            if policy.at_bound == "refuse-newcomer" or not line:
                 return (item,)
             evicted = (self._pop(last=False)[0],)
-        self._line[id(item)] = (item, now)
+        line[id(item)] = (item, now)
         return evicted
 
     def remove(self, item: T) -> bool:

@@ -3,12 +3,12 @@
 from typing import TypeAlias
 
 from synapse.policies.timeout.adaptive import AdaptiveTimeout
-from synapse.policies.timeout.fixed import FixedTimeout, PerPriority
+from synapse.policies.timeout.fixed import FixedTimeout, NoTimeout, PerPriority
 from synapse.policies.timeout.hedge import FixedHedge, Hedge, NoHedge, QuantileHedge
 from synapse.policies.timeout.limit import Timeout
 from synapse.policies.timeout.quantile import RecentQuantile
 
-TimeoutPolicy: TypeAlias = FixedTimeout | PerPriority | AdaptiveTimeout
+TimeoutPolicy: TypeAlias = NoTimeout | FixedTimeout | PerPriority | AdaptiveTimeout
 HedgePolicy: TypeAlias = NoHedge | FixedHedge | QuantileHedge
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Hedge",
     "HedgePolicy",
     "NoHedge",
+    "NoTimeout",
     "PerPriority",
     "QuantileHedge",
     "RecentQuantile",

@@ -1,7 +1,8 @@
-"""The same patience for all, or for all of a class."""
+"""No timeout; the same patience for all, or for all of a class."""
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 from msgspec import Meta
@@ -9,6 +10,28 @@ from msgspec import Meta
 from synapse.policies.base import Policy
 from synapse.policies.fields import Seconds
 from synapse.policies.timeout.limit import USUAL
+
+
+class NoTimeout(Policy, frozen=True, tag="none"):
+    """No timeout, unless a query names one of its own.
+
+    For work that takes as long as it takes, and for the queues of textbooks, whose customers wait for ever. It hurts
+    when something hangs: nothing but an interrupt ends it, and it keeps its slot. Cost: none.
+    Source: gRPC, whose calls have no deadline unless one is set.
+    """
+
+    learns = False  # it need not be told how queries end
+
+    def start(self, now: float, before: object = None) -> NoTimeout:  # noqa: ARG002
+        """It is its own state."""
+        return self
+
+    def deadline(self, now: float, asked: float | None, priority: int = USUAL) -> float:  # noqa: ARG002
+        """When a query submitted `now` must have ended; `asked` is its own timeout in s, if it named one."""
+        return math.inf if asked is None else now + asked
+
+    def observe(self, latency: float) -> None:
+        """Nothing to learn."""
 
 
 class FixedTimeout(Policy, frozen=True, tag="fixed"):
