@@ -89,6 +89,7 @@ class Scheduler:
         self._runner = runner
         self._outlet = outlet
         self._bus = bus or events.Bus()
+        self._listeners = self._bus.listeners
         self._node = node
         self.policies = policies or Policies()
         now = clock.time()
@@ -146,7 +147,7 @@ class Scheduler:
         job.submitted = now
         job.scheduler = self
         self.submitted += 1
-        heard = self._bus.listeners
+        heard = self._listeners
         if heard:
             self._bus.emit(events.Submitted(now, self._node, job.agent, job.ref, job.priority, job.handler))
         if (self._is_guarded or job.limit is not None) and (refusal := self._turn_away(job, now)) is not None:
@@ -180,11 +181,11 @@ class Scheduler:
             return False
         self._outlet.thought(job, thought)
         job.thoughts += 1
-        if job.first_thought is None or self._bus.listeners:
+        if job.first_thought is None or self._listeners:
             now = self._time()
             if job.first_thought is None:
                 job.first_thought = now
-            if self._bus.listeners:
+            if self._listeners:
                 self._bus.emit(events.Thought(now, self._node, job.agent, job.ref, job.thoughts))
         return True
 
@@ -248,7 +249,7 @@ class Scheduler:
         self._running[job] = None
         if self._start_is_news:
             self._concurrency.on_start(now)
-        if self._bus.listeners:
+        if self._listeners:
             self._bus.emit(events.Started(now, self._node, job.agent, job.ref, now - job.submitted, job.handler))
         try:
             self._runner.start(job)
@@ -312,7 +313,7 @@ class Scheduler:
         if self.submitted == self.rejected + self.ended:
             self._deadlines.clear()  # no timer for no one
         self._outlet.ended(job, data)
-        if self._bus.listeners:
+        if self._listeners:
             self._bus.emit(_finished(job, now, self._node))
 
     def _tell(self, now: float, rtt: float, status: str) -> None:
@@ -326,7 +327,7 @@ class Scheduler:
     def _reject(self, job: Job, now: float, refusal: Refusal) -> Refusal:
         job.state, job.status, job.reason, job.finished = ENDED, "rejected", refusal.reason, now
         self.rejected += 1
-        if self._bus.listeners:
+        if self._listeners:
             self._bus.emit(
                 events.Rejected(
                     now, self._node, job.agent, job.ref, job.priority, job.attempt,

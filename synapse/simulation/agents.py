@@ -10,16 +10,18 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from synapse.cortex import Job, Refusal
+from synapse.cortex import Refusal
+from synapse.cortex.job import Job
 from synapse.policies import FixedTimeout, Guard, GuardPolicy, NoRetry, NoTimeout, RetryPolicy, TimeoutPolicy
 from synapse.simulation.chance import Chance
 from synapse.simulation.cluster import Cluster
 from synapse.simulation.distributions import Law
-from synapse.simulation.env import Environment
+from synapse.simulation.env import Schedule
 from synapse.simulation.lines import Line
 from synapse.simulation.mailboxes import Mailroom
 from synapse.simulation.node import Try
@@ -143,7 +145,7 @@ class Population:
 
     def __init__(
         self,
-        env: Environment,
+        env: Schedule,
         cluster: Cluster,
         manner: Manner,
         names: Sequence[str],
@@ -277,16 +279,17 @@ class Population:
             self.counts.tries_rejected += 1
             self._fail(job, "rejected", refusal.retry_after)
 
-    def thought(self, job: Any, thought: Any) -> None:  # noqa: ARG002
+    def thought(self, job: Try, thought: Any) -> None:  # noqa: ARG002
         """A thought is on its way."""
         if self.mailroom is not None:
             self.mailroom.thought(job)
 
-    def ended(self, job: Any, data: Any) -> None:  # noqa: ARG002
+    def ended(self, job: Try, data: Any) -> None:  # noqa: ARG002
         """An accepted try has come to its end."""
         if self.mailroom is not None:
             self.mailroom.result(job)
-        self.waits.append((job.finished if job.started is None else job.started) - job.submitted)
+        turn = job.finished if job.started is None else job.started
+        self.waits.append(turn - job.submitted)  # type: ignore[operator]  # it has ended, so one of them is there
         if not job.wanted:
             self.wasted += job.served
         elif job.status == "success" and self._hears_at_once and self.homes is None:
@@ -306,7 +309,7 @@ class Population:
     def _hear(self, job: Try) -> None:
         if self.homes is not None and self.homes[job.row] < 0 and job.wanted:
             self._flying[job] = None
-            self._held.setdefault(job.row, []).append(lambda: self._hear(job))
+            self._held.setdefault(job.row, []).append(partial(self._hear, job))
             return
         self._flying.pop(job, None)
         if not job.wanted:
@@ -397,7 +400,7 @@ class Population:
 
     def _again(self, job: Try) -> None:
         if self.homes is not None and self.homes[job.row] < 0:
-            self._held.setdefault(job.row, []).append(lambda: self._again(job))
+            self._held.setdefault(job.row, []).append(partial(self._again, job))
             return
         del self._pausing[job]
         if self._give_up_after is not None and self._env._now >= job.until:  # it had no connection for so long
@@ -502,7 +505,7 @@ class Closed(Population):
             return
         self._wakes[row] = None
         if self.homes is not None and self.homes[row] < 0:
-            self._held.setdefault(row, []).append(lambda: self.ask(row))
+            self._held.setdefault(row, []).append(partial(self.ask, row))
         else:
             self.ask(row)
 
@@ -527,7 +530,7 @@ class Open(Population):
         row = self._turn
         self._turn = row + 1 if row + 1 < len(self.names) else 0
         if self.homes is not None and self.homes[row] < 0:
-            self._held.setdefault(row, []).append(lambda: self.ask(row))
+            self._held.setdefault(row, []).append(partial(self.ask, row))
         else:
             self.ask(row)
 

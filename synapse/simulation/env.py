@@ -1,8 +1,8 @@
 """Time for a simulation: a SimPy environment that is also a `Clock` for the core.
 
 SimPy wakes a process for each event, by an `Event` object that holds a list of callbacks. What is simulated here by
-the million, an arrival or the end of a service, needs neither: `Environment.call` puts a function and its argument
-on SimPy's own schedule, and `run` calls it. Processes live beside that on the same schedule, in the same order:
+the million, an arrival or the end of a service, needs neither: `Schedule.call` puts a function and its argument
+on the schedule, and `run` calls it. Processes live beside that on the same schedule, in the same order:
 by time, then urgency, then who was scheduled first.
 """
 
@@ -20,7 +20,7 @@ FEW = 64  # cancelled timers that are not worth a sweep
 
 
 class Timer:
-    """What `Environment.call_later` returns.
+    """What `Schedule.call_later` returns.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Timer:
 
     __slots__ = ("callback", "env")
 
-    def __init__(self, callback: Callable[[], object], env: Environment) -> None:
+    def __init__(self, callback: Callable[[], object], env: Schedule) -> None:
         self.callback: Callable[[], object] | None = callback
         self.env = env
 
@@ -41,12 +41,12 @@ class Timer:
             self.env.forget_one()
 
 
-class Environment(SimPyEnvironment):
-    """A SimPy environment that calls plain functions, too.
+class Schedule:
+    """What is to come: functions to call, with an argument each, in the order of their times.
 
-    A cancelled timer stays on the schedule until its time comes or until a sweep: at most `FEW` of them, or as many as
-    there are others, whichever is more. So the schedule never has more than twice what is to come, and `FEW`. Calls
-    that have lapsed count as cancelled timers do: see `lapses`.
+    A cancelled timer stays on it until its time comes or until a sweep: at most `FEW` of them, or as many as there are
+    others, whichever is more. So it never has more than twice what is to come, and `FEW`. Calls that have lapsed count
+    as cancelled timers do: see `lapses`.
 
     Parameters
     ----------
@@ -59,14 +59,13 @@ class Environment(SimPyEnvironment):
         How many events have happened; cancelled timers do not count.
     """
 
-    _now: float
+    __slots__ = ("_cancelled", "_entries", "_lapsed", "_now", "_number", "_passed")
 
     def __init__(self, initial_time: float = 0.0) -> None:
-        super().__init__(float(initial_time))
+        self._now = initial_time
         self._entries: list[tuple[float, int, int, Callable[[Any], object], Any]] = []
         self._number = 0
         self._cancelled = 0
-        self._happen_now = self._happen
         self._passed = 0  # entries taken off that were cancelled timers, or swept ones
         self._lapsed: dict[Callable[[Any], object], Callable[[float, Any], bool]] = {_fire: _is_cancelled}
 
@@ -121,6 +120,42 @@ class Environment(SimPyEnvironment):
         self.call(delay, _fire, timer)
         return timer
 
+    def forget_one(self) -> None:
+        """One more of the timers on the schedule was cancelled, or of the calls has lapsed."""
+        self._cancelled += 1
+        if self._cancelled > FEW and 2 * self._cancelled > len(self._entries):
+            entries = self._entries
+            entries[:] = [entry for entry in entries if not self._has_lapsed(entry)]  # in place: `run` holds the list
+            heapify(entries)
+            self._passed += self._cancelled
+            self._cancelled = 0
+
+    def _pass(self) -> None:
+        """Let time pass until nothing is to come."""
+        entries, pop = self._entries, heappop
+        while entries:
+            self._now, _, _, callback, argument = pop(entries)
+            callback(argument)
+
+    def _has_lapsed(self, entry: tuple[Any, ...]) -> bool:
+        lapsed = self._lapsed.get(entry[3])
+        return lapsed is not None and lapsed(entry[0], entry[4])
+
+
+class Environment(Schedule, SimPyEnvironment):
+    """A SimPy environment that calls plain functions, too.
+
+    Parameters
+    ----------
+    initial_time
+        When it begins, s.
+    """
+
+    def __init__(self, initial_time: float = 0.0) -> None:
+        Schedule.__init__(self, float(initial_time))
+        SimPyEnvironment.__init__(self, float(initial_time))
+        self._happen_now = self._happen
+
     def schedule(self, event: Event, priority: EventPriority = NORMAL, delay: float = 0) -> None:
         """SimPy's way: let an event happen after `delay` seconds."""
         self._number = number = self._number + 1
@@ -167,26 +202,13 @@ class Environment(SimPyEnvironment):
         stop = self._stop_at(until)
         if stop is not None and stop.processed:
             return stop.value
-        entries, pop = self._entries, heappop
         try:
-            while entries:
-                self._now, _, _, callback, argument = pop(entries)
-                callback(argument)
+            self._pass()
         except StopSimulation as end:
             return end.args[0]
         if stop is not None:
             raise RuntimeError(f"nothing is to come any more, but {until!r} has not happened")
         return None
-
-    def forget_one(self) -> None:
-        """One more of the timers on the schedule was cancelled, or of the calls has lapsed."""
-        self._cancelled += 1
-        if self._cancelled > FEW and 2 * self._cancelled > len(self._entries):
-            entries = self._entries
-            entries[:] = [entry for entry in entries if not self._has_lapsed(entry)]  # in place: `run` holds the list
-            heapify(entries)
-            self._passed += self._cancelled
-            self._cancelled = 0
 
     def _stop_at(self, until: float | Event | None) -> Event | None:
         if until is None or isinstance(until, Event):
@@ -216,10 +238,6 @@ class Environment(SimPyEnvironment):
             error = type(event._value)(*event._value.args)
             error.__cause__ = event._value
             raise error
-
-    def _has_lapsed(self, entry: tuple[Any, ...]) -> bool:
-        lapsed = self._lapsed.get(entry[3])
-        return lapsed is not None and lapsed(entry[0], entry[4])
 
 
 def _fire(timer: Timer) -> None:

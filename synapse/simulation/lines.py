@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from synapse.simulation.env import Environment
+from synapse.simulation.env import Schedule
 
 FEW = 16  # lapsed ones that are not worth a sweep
 
@@ -32,7 +32,7 @@ class Line:
     __slots__ = ("_armed", "_callback", "_delay", "_env", "_lapsed", "_line", "_room", "_turn_call")
 
     def __init__(
-        self, env: Environment, delay: float, callback: Callable[[Any], object], lapsed: Callable[[Any], bool]
+        self, env: Schedule, delay: float, callback: Callable[[Any], object], lapsed: Callable[[Any], bool]
     ) -> None:
         self._env = env
         self._delay = delay

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from synapse.cortex import Job, Outlet, Scheduler, State
+from synapse.cortex import Outlet, State
+from synapse.cortex.job import Job
+from synapse.cortex.scheduler import Scheduler
 from synapse.policies import Fixed, Policies, Retry
-from synapse.simulation.env import Environment
+from synapse.simulation.env import Schedule
 from synapse.telemetry.events import Bus
 
 if TYPE_CHECKING:
@@ -60,13 +62,6 @@ class Try(Job):
     __slots__ = ("asked", "backoff", "began", "demand", "first", "gaps", "node", "population", "row", "sent",
                  "served", "until", "wanted")  # fmt: skip
 
-    # what no try differs in stands here, and what has not happened yet is not set twice: there are millions of them
-    handler = ""
-    body = None
-    connection = 0
-    cost = 1
-    limit = None
-
     def __init__(
         self, population: Population, row: int, agent: str, priority: int, key: str, attempt: int, asked: float
     ) -> None:
@@ -78,6 +73,7 @@ class Try(Job):
         self.key = key
         self.attempt = attempt
         self.asked = asked
+        self.handler, self.body, self.connection, self.cost, self.limit = "", None, 0, 1, None
         self.state = NEW
         self.started: float | None = None
         self.first_thought: float | None = None
@@ -128,7 +124,7 @@ class Node:
 
     def __init__(
         self,
-        env: Environment,
+        env: Schedule,
         name: str,
         policies: Policies,
         slots: int,
@@ -147,7 +143,7 @@ class Node:
         self.factor = 1.0
         self.up = True
         self.served = self.in_vain = 0.0
-        self.scheduler = Scheduler(env, self, outlet, policies, bus, name)
+        self.scheduler = Scheduler(env, self, outlet, policies, bus, name)  # type: ignore[arg-type] # its jobs are tries
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}, {self.busy}/{self.slots} slots, {self.scheduler!r}>"
@@ -178,14 +174,14 @@ class Node:
         self.scheduler.drain()
         self.scheduler.interrupt_all("crash")
 
-    def start(self, job: Any) -> None:
+    def start(self, job: Try) -> None:
         """Serve a try from now on."""
         env = self._env
         job.began = now = env._now
         job.work = due = now + job.demand * self.factor
         env.call_at(due, self._done_call, job)
 
-    def cancel(self, job: Any) -> None:
+    def cancel(self, job: Try) -> None:
         """Its query has ended: stop."""
         if job.work is not None:
             self._env.forget_one()
@@ -236,7 +232,7 @@ class CrowdedNode(Node):
             del self._serving[job]
             super().cancel(job)
 
-    def start(self, job: Any) -> None:
+    def start(self, job: Try) -> None:
         """Serve a try, as soon as a slot is free."""
         if len(self._serving) < self.slots:
             self._serving[job] = None
@@ -248,7 +244,7 @@ class CrowdedNode(Node):
         """Serve a try from now on, in a slot of its own."""
         super().start(job)
 
-    def cancel(self, job: Any) -> None:
+    def cancel(self, job: Try) -> None:
         if job in self._backlog:
             del self._backlog[job]
         elif self._stops and job in self._serving:
@@ -263,7 +259,7 @@ class CrowdedNode(Node):
         del self._serving[job]
         self._next()
         if job.state is RUNNING:
-            super()._done(job)
+            Node._done(self, job)  # Cython knows no super() here
         else:
             job.work = None
             self._account_for(job, self._env._now - job.began)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from itertools import accumulate, repeat
-from operator import truediv
+from itertools import chain
 
 import numpy as np
 
 from synapse.policies import PolicyError
-from synapse.simulation.distributions import Exponential, read_column
-from synapse.simulation.env import Environment
+from synapse.simulation.distributions import Array, Exponential, read_column
+from synapse.simulation.env import Schedule
 from synapse.simulation.spec.arrivals import Arrivals, Bursty, Closed, Diurnal, Poisson, Regular, Trace
 from synapse.simulation.variates import Variates
 
@@ -31,7 +30,7 @@ class Source:
 
     __slots__ = ("_arrive", "_come_call", "_due", "_env", "_from", "_is_steady", "_next", "_pace", "_since", "_times")
 
-    def __init__(self, env: Environment, times: Iterator[float], arrive: Callable[[], object]) -> None:
+    def __init__(self, env: Schedule, times: Iterator[float], arrive: Callable[[], object]) -> None:
         self._env = env
         self._times = times
         self._arrive = arrive
@@ -93,7 +92,7 @@ def times(arrivals: Arrivals, variates: Variates, share: float, name: str) -> It
     name
         Whose stream it is.
     """
-    units = variates.stream(f"{name}/arrivals", Exponential(1.0))
+    units = variates.blocks(f"{name}/arrivals", Exponential(1.0))
     lots = variates.stream(f"{name}/thinning")
     match arrivals:
         case Poisson():
@@ -101,7 +100,7 @@ def times(arrivals: Arrivals, variates: Variates, share: float, name: str) -> It
         case Regular():
             return _regular(arrivals.rate * share)
         case Bursty():
-            return _bursty(arrivals, units, share)
+            return _bursty(arrivals, chain.from_iterable(block.tolist() for block in units), share)
         case Diurnal():
             return _diurnal(arrivals, units, lots, share)
         case Trace():
@@ -110,8 +109,18 @@ def times(arrivals: Arrivals, variates: Variates, share: float, name: str) -> It
             raise PolicyError("arrivals", "are not a process of their own: the agents are closed")
 
 
-def _poisson(gaps: Iterator[float], rate: float) -> Iterator[float]:
-    return accumulate(map(truediv, gaps, repeat(rate)))
+def _poisson(units: Iterator[Array], rate: float) -> Iterator[float]:
+    return chain.from_iterable(_sums(units, rate))
+
+
+def _sums(units: Iterator[Array], rate: float) -> Iterator[list[float]]:
+    now = 0.0
+    for block in units:
+        gaps = block / rate
+        gaps[0] += now
+        times = np.cumsum(gaps).tolist()
+        now = times[-1]
+        yield times
 
 
 def _regular(rate: float) -> Iterator[float]:
@@ -136,7 +145,7 @@ def _bursty(process: Bursty, units: Iterator[float], share: float) -> Iterator[f
             until = now + next(units) * process.stays[state]
 
 
-def _diurnal(process: Diurnal, units: Iterator[float], lots: Iterator[float], share: float) -> Iterator[float]:
+def _diurnal(process: Diurnal, units: Iterator[Array], lots: Iterator[float], share: float) -> Iterator[float]:
     """Thinned from a Poisson process at the highest rate (Lewis and Shedler 1979)."""
     highest = process.rate * (1 + process.swing) * share
     turns = 2 * math.pi / process.period

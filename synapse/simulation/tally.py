@@ -9,7 +9,7 @@ OUTCOMES = ("ok", "error", "timeout", "rejected", "given_up")
 """How a query can end, for its agent."""
 
 
-@dataclass(slots=True)  # a field of a msgspec.Struct takes five times as long to set
+@dataclass  # a field of a msgspec.Struct takes five times as long to set
 class Counts:
     """Of one kind of agents. A query is what an agent wants to know; it makes one try or more to find out.
 

@@ -46,8 +46,12 @@ class Variates:
 
     def stream(self, name: str, law: Law | None = None) -> Iterator[float]:
         """Numbers without end: durations by a law, s, or uniform ones from [0, 1)."""
+        return chain.from_iterable(block.tolist() for block in self.blocks(name, law))
+
+    def blocks(self, name: str, law: Law | None = None) -> Iterator[Array]:
+        """The same numbers, `CHUNK` at once."""
         generator, shape = self.generator(name), shaping(law)
-        return chain.from_iterable(shape(generator.random(CHUNK)).tolist() for _ in repeat(None))
+        return (shape(generator.random(CHUNK)) for _ in repeat(None))
 
     def rows(self, name: str, count: int, law: Law | None = None) -> Rows:
         """A row without end for each of `count` agents."""

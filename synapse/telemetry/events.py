@@ -151,7 +151,13 @@ Listener = Callable[[Any], None]
 
 
 class Bus:
-    """Hands events to listeners. A listener that raises is logged, never the core's trouble."""
+    """Hands events to listeners. A listener that raises is logged, never the core's trouble.
+
+    Attributes
+    ----------
+    listeners : list
+        Who listens now. It is the same list as long as the bus lives.
+    """
 
     __slots__ = ("listeners",)
 
@@ -160,16 +166,16 @@ class Bus:
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with every event from now on. Returns the function that ends this."""
-        self.listeners = [*self.listeners, listener]
+        self.listeners.append(listener)
 
         def stop() -> None:
-            self.listeners = [one for one in self.listeners if one is not listener]
+            self.listeners[:] = [one for one in self.listeners if one is not listener]
 
         return stop
 
     def emit(self, event: Event) -> None:
         """Announce an event. The core asks `listeners` first, to build no event that no one hears."""
-        for listener in self.listeners:
+        for listener in tuple(self.listeners):  # who hears of it may begin or cease to listen
             try:
                 listener(event)
             except Exception:

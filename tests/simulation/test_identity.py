@@ -99,10 +99,8 @@ def replay_simulated(policies: Policies, live: Recorder, monkeypatch: pytest.Mon
     assert recorder.scheduler is world.cluster.nodes[0].scheduler
 
     def make(**asked: Any) -> Try:
-        alike = {name: asked.pop(name) for name in ("handler", "connection", "cost") if name in asked}
-        kind = type("Asked", (Try,), {"__slots__": (), **alike})  # what no try of a simulation differs in
         own = {name: asked.pop(name) for name in ("agent", "priority", "key", "attempt")}
-        job: Try = kind(world.populations[0], 0, **own, asked=world.env.time())
+        job = Try(world.populations[0], 0, **own, asked=world.env.time())
         for name, value in {**asked, "demand": 1e9}.items():
             setattr(job, name, value)
         return job

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
 from synapse.policies.base import Policy
 from synapse.policies.fields import Bound, Seconds
-from synapse.policies.queue.line import AtBound, Line, T
+from synapse.policies.queue.line import AtBound, Line
 
 
 class AdaptiveLifo(Policy, frozen=True, tag="adaptive-lifo"):
@@ -38,12 +38,12 @@ class AdaptiveLifo(Policy, frozen=True, tag="adaptive-lifo"):
     target: Annotated[Seconds, Meta(description="The longest wait in overload.")] | None = None
     at_bound: AtBound = "evict-oldest"
 
-    def start(self, now: float) -> AdaptiveLifoQueue[T]:
+    def start(self, now: float) -> AdaptiveLifoQueue:
         """The empty queue."""
         return AdaptiveLifoQueue(self, now)
 
 
-class AdaptiveLifoQueue(Line[T]):
+class AdaptiveLifoQueue(Line):
     """Served from the front or the back, as `overloaded` says."""
 
     __slots__ = ("_busy_since",)
@@ -58,14 +58,14 @@ class AdaptiveLifoQueue(Line[T]):
         """Whether it has not been empty for longer than the interval."""
         return bool(self._line) and now - self._busy_since > self.policy.interval
 
-    def offer(self, item: T, now: float) -> Sequence[T]:
+    def offer(self, item: Any, now: float) -> Sequence[Any]:
         if not self._line:
             self._busy_since = now
         return super().offer(item, now)
 
-    def take(self, now: float) -> tuple[T | None, Sequence[T]]:
+    def take(self, now: float) -> tuple[Any, Sequence[Any]]:
         overloaded, target = self.overloaded(now), self.policy.target
-        evicted: list[T] = []
+        evicted: list[Any] = []
         while self._line:
             item, since = self._pop(last=overloaded)
             if not overloaded or target is None or now - since <= target:

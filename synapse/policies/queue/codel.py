@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from msgspec import Meta
 
 from synapse.policies.base import Policy
 from synapse.policies.fields import Bound, Seconds
-from synapse.policies.queue.line import AtBound, Line, T
+from synapse.policies.queue.line import AtBound, Line
 
 
 class CoDel(Policy, frozen=True, tag="codel"):
@@ -40,12 +40,12 @@ class CoDel(Policy, frozen=True, tag="codel"):
     interval: Annotated[Seconds, Meta(description="How long a wait must have been too long.")] = 0.1
     at_bound: AtBound = "refuse-newcomer"
 
-    def start(self, now: float) -> CoDelQueue[T]:  # noqa: ARG002
+    def start(self, now: float) -> CoDelQueue:  # noqa: ARG002
         """The empty queue."""
         return CoDelQueue(self)
 
 
-class CoDelQueue(Line[T]):
+class CoDelQueue(Line):
     """The pseudo-code of RFC 8289, section 5, with items for packets. The names are its names."""
 
     __slots__ = ("count", "drop_next", "dropping", "first_above_time", "lastcount")
@@ -60,8 +60,8 @@ class CoDelQueue(Line[T]):
         self.count = 0
         self.lastcount = 0
 
-    def take(self, now: float) -> tuple[T | None, Sequence[T]]:
-        evicted: list[T] = []
+    def take(self, now: float) -> tuple[Any, Sequence[Any]]:
+        evicted: list[Any] = []
         item, ok_to_drop = self._dodequeue(now)
         if self.dropping:
             if not ok_to_drop:
@@ -80,7 +80,7 @@ class CoDelQueue(Line[T]):
             self._start_dropping(now)
         return item, evicted
 
-    def _dodequeue(self, now: float) -> tuple[T | None, bool]:
+    def _dodequeue(self, now: float) -> tuple[Any, bool]:
         if not self._line:
             self.first_above_time = None
             return None, False

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta
 
 from synapse.policies.base import Policy
 from synapse.policies.fields import Bound
-from synapse.policies.queue.line import AtBound, Line, T
+from synapse.policies.queue.line import AtBound, FifoQueue, LifoQueue
 
 
 class Fifo(Policy, frozen=True, tag="fifo"):
@@ -30,18 +29,9 @@ class Fifo(Policy, frozen=True, tag="fifo"):
     bound: Annotated[Bound, Meta(description="How many may wait.")] = 1000
     at_bound: AtBound = "refuse-newcomer"
 
-    def start(self, now: float) -> FifoQueue[T]:  # noqa: ARG002
+    def start(self, now: float) -> FifoQueue:  # noqa: ARG002
         """The empty queue."""
         return FifoQueue(self)
-
-
-class FifoQueue(Line[T]):
-    """Served from the front."""
-
-    __slots__ = ()
-
-    def take(self, now: float) -> tuple[T | None, Sequence[T]]:  # noqa: ARG002
-        return (self._line.popitem(False)[1][0] if self._line else None), ()
 
 
 class Lifo(Policy, frozen=True, tag="lifo"):
@@ -62,15 +52,6 @@ class Lifo(Policy, frozen=True, tag="lifo"):
     bound: Annotated[Bound, Meta(description="How many may wait.")] = 1000
     at_bound: AtBound = "evict-oldest"
 
-    def start(self, now: float) -> LifoQueue[T]:  # noqa: ARG002
+    def start(self, now: float) -> LifoQueue:  # noqa: ARG002
         """The empty queue."""
         return LifoQueue(self)
-
-
-class LifoQueue(Line[T]):
-    """Served from the back."""
-
-    __slots__ = ()
-
-    def take(self, now: float) -> tuple[T | None, Sequence[T]]:  # noqa: ARG002
-        return (self._pop(last=True)[0] if self._line else None), ()

@@ -1,10 +1,10 @@
-"""What waits, what every admission queue can be asked, and the line that the plain ones share."""
+"""What waits, what every admission queue can be asked, and the lines: from the front, from the back."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar
 
 AtBound: TypeAlias = Literal["refuse-newcomer", "evict-oldest"]
 
@@ -52,7 +52,7 @@ class Queue(Protocol[T]):
     def __iter__(self) -> Iterator[T]: ...
 
 
-class Line(Generic[T]):
+class Line:
     """Who waits, in order of arrival, with the time of it. Each ask costs O(1), at either end and in the middle."""
 
     __slots__ = ("_line", "policy")
@@ -61,20 +61,20 @@ class Line(Generic[T]):
 
     def __init__(self, policy: Any) -> None:
         self.policy = policy
-        self._line: OrderedDict[int, tuple[T, float]] = OrderedDict()  # id(item) -> item, since when
+        self._line: OrderedDict[int, tuple[Any, float]] = OrderedDict()  # id(item) -> item, since when
 
     def __len__(self) -> int:
         return len(self._line)
 
-    def __iter__(self) -> Iterator[T]:
+    def __iter__(self) -> Iterator[Any]:
         return (item for item, _ in self._line.values())
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {len(self)}/{self.policy.bound} waiting>"
 
-    def offer(self, item: T, now: float) -> Sequence[T]:
+    def offer(self, item: Any, now: float) -> Sequence[Any]:
         line, policy = self._line, self.policy
-        evicted: Sequence[T] = ()
+        evicted: Sequence[Any] = ()
         if len(line) >= policy.bound:
             if policy.at_bound == "refuse-newcomer" or not line:
                 return (item,)
@@ -82,15 +82,33 @@ class Line(Generic[T]):
         line[id(item)] = (item, now)
         return evicted
 
-    def remove(self, item: T) -> bool:
+    def remove(self, item: Any) -> bool:
         return self._line.pop(id(item), None) is not None
 
     def observe(self, service: float) -> None:
         """It does not matter here."""
 
-    def _pop(self, last: bool) -> tuple[T, float]:
+    def _pop(self, last: bool) -> tuple[Any, float]:
         """The youngest or the oldest, and since when it has waited."""
         return self._line.popitem(last)[1]
+
+
+class FifoQueue(Line):
+    """Served from the front."""
+
+    __slots__ = ()
+
+    def take(self, now: float) -> tuple[Any, Sequence[Any]]:  # noqa: ARG002
+        return (self._line.popitem(False)[1][0] if self._line else None), ()
+
+
+class LifoQueue(Line):
+    """Served from the back."""
+
+    __slots__ = ()
+
+    def take(self, now: float) -> tuple[Any, Sequence[Any]]:  # noqa: ARG002
+        return (self._line.popitem()[1][0] if self._line else None), ()
 
 
 def move(old: Queue[T], new: Queue[T], now: float) -> list[T]:
