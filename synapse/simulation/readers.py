@@ -23,14 +23,19 @@ class Message:
     ----------
     written
         When it was written, in s.
+    on_read
+        Is called when it has been read, if anyone waits for that.
     """
 
-    __slots__ = ("_size", "stream", "written")
+    __slots__ = ("_size", "on_read", "stream", "written")
 
-    def __init__(self, size: int, written: float, stream: Hashable = None) -> None:
+    def __init__(
+        self, size: int, written: float, stream: Hashable = None, on_read: Callable[[], object] | None = None
+    ) -> None:
         self._size = size
         self.written = written
         self.stream = stream
+        self.on_read = on_read
 
     def __len__(self) -> int:
         return self._size
@@ -45,7 +50,7 @@ class Reading(msgspec.Struct):
     Parameters
     ----------
     put
-        Written to it.
+        Written to it; what is written again counts again.
     read
         Read to the end.
     dropped
@@ -146,7 +151,9 @@ class Reader:
         """Whether who writes should wait."""
         return self.connected and self.mailbox.waits
 
-    def put(self, size: int, stream: Hashable = None, keep: bool = False) -> None:
+    def put(
+        self, size: int, stream: Hashable = None, keep: bool = False, on_read: Callable[[], object] | None = None
+    ) -> None:
         """Write it a message.
 
         Parameters
@@ -157,6 +164,8 @@ class Reader:
             Which stream it is the latest of.
         keep
             That it must not be dropped.
+        on_read
+            Is called when it has been read; never, if it is dropped or lost.
         """
         now, reading, mailbox = self._env.time(), self.reading, self.mailbox
         reading.put += 1
@@ -164,7 +173,7 @@ class Reader:
             reading.missed += 1
             return
         try:
-            reading.dropped += len(mailbox.put(Message(size, now, stream), now, stream, keep))
+            reading.dropped += len(mailbox.put(Message(size, now, stream, on_read), now, stream, keep))
         except Overflow:
             reading.missed += 1
             self.cut()
@@ -225,14 +234,17 @@ class Reader:
             reading.taken += 1
             reading.age += age
             reading.oldest = max(reading.oldest, age)
-            self._env.call(self._speed(len(taken[0])), self._has_read, self._life)
+            self._env.call(self._speed(len(taken[0])), self._has_read, (self._life, taken[0].on_read))
             if self._awaiting and not self.mailbox.waits:
                 self._wake()
 
-    def _has_read(self, life: int) -> None:
+    def _has_read(self, message: tuple[int, Callable[[], object] | None]) -> None:
+        life, on_read = message
         if life == self._life:
             self.reading.read += 1
             self._take()
+            if on_read is not None:
+                on_read()
 
     def _go_on(self, life: int) -> None:
         if life == self._life:

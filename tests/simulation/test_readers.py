@@ -74,6 +74,37 @@ class TestSpeed:
         assert (bench.reading.most, bench.reading.most_bytes) == (2, 14)
 
 
+class TestWhoWaitsForIt:
+    def test_is_told_when_a_message_has_been_read(self) -> None:
+        bench, told = Bench(Disconnect()), list[float]()
+        bench.put(0, 0, on_read=lambda: told.append(bench.env.time()))
+        bench.env.run(None)
+        assert told == [1.0, 2.0]
+
+    def test_may_answer_with_the_next(self) -> None:
+        bench, told = Bench(Disconnect(1, 100)), list[float]()
+
+        def again() -> None:
+            told.append(bench.env.time())
+            bench.reader.put(1, on_read=again)
+
+        bench.put(0, on_read=again)
+        bench.env.run(3.5)
+        assert told == [1.0, 2.0, 3.0]
+
+    def test_hears_nothing_of_one_that_was_dropped_or_lost(self) -> None:
+        bench, told = Bench(DropNewest(1)), list[str]()
+        for name in ("lost", "lost too", "dropped"):
+            bench.put(0, on_read=lambda name=name: told.append(name))
+        bench.env.run(0.5)
+        bench.reader.cut()
+        bench.reader.connect()
+        bench.put(0.6, on_read=lambda: told.append("read"))
+        bench.env.run(None)
+        assert told == ["read"]
+        assert (bench.reading.lost, bench.reading.dropped) == (2, 1)
+
+
 class TestStall:
     def test_a_reader_that_stalls_takes_nothing_more_until_it_is_over(self) -> None:
         bench = Bench(Disconnect())
