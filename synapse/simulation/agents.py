@@ -77,16 +77,18 @@ class Population:
         Latencies count of queries that were asked from then on, s.
     refs
         Names for tries, if anyone looks at them.
+    mailroom
+        Where what is sent to them waits until they have read it. None: they read at once.
 
     Attributes
     ----------
     counts : Counts
         What has become of queries and tries.
     latencies : list of float
-        Of answered queries, from the first try on, s, since someone took the list.
+        Of answered queries, from the first try on until the answer is heard, s, since someone took the list.
     first_thoughts : list of float
         Of answered queries whose answers are streamed, from the first try on to the first thought of the answer, s,
-        since someone took the list.
+        since someone took the list. With a mailroom, to the first that was read; to the answer, if none was.
     waits : list of float
         How long accepted tries have waited for their turn, s, since someone took the list.
     refusals : dict
@@ -96,7 +98,7 @@ class Population:
     homes : array of int or None
         The node of each agent's connection, -1 for those that have none. None: there are no connections.
     mailroom : Mailroom or None
-        Where what is sent to them waits. None: they read at once.
+        As above.
     """
 
     __slots__ = (
@@ -153,6 +155,7 @@ class Population:
         chance: Chance,
         measured_from: float = 0.0,
         refs: Iterator[str] | None = None,
+        mailroom: Mailroom | None = None,
     ) -> None:
         self.name = manner.name
         self.names = names
@@ -163,7 +166,7 @@ class Population:
         self.refusals: dict[tuple[str, str], int] = {}
         self.useful = self.wasted = 0.0
         self.homes: array[int] | None = None
-        self.mailroom: Mailroom | None = None
+        self.mailroom = mailroom
         self._env = env
         self._cluster = cluster
         self._chance = chance
@@ -179,9 +182,9 @@ class Population:
         self._guards: dict[int, Guard] = {}  # by row; -1 for the one that is shared
         self._guard_is_shared = manner.budget_per == "kind"
         self._pausing: dict[Try, None] = {}  # between two tries
-        self._flying: dict[Try, None] = {}  # between agent and node, or for those who have no connection, held back
+        self._flying: dict[Try, None] = {}  # between agent and node, not read yet, or held back without a connection
         self._held: dict[int, list[Callable[[], object]]] = {}  # by row: what to do when there is a connection again
-        self._hears_at_once = cluster.is_near
+        self._hears_at_once = cluster.is_near and mailroom is None
         self._again_call = self._again
         self._leave_call = self._leave
         self._set_timeout(manner)
@@ -192,7 +195,7 @@ class Population:
         self._timeout_learns = bool(getattr(self._timeout, "learns", True))
         self._interrupts = manner.on_timeout == "interrupt"
         self._tells_deadline = manner.on_timeout == "deadline"
-        node_ends_it = self._tells_deadline and self._cluster.is_near
+        node_ends_it = self._tells_deadline and self._hears_at_once
         self._varies = self._give_up_after is not None or not isinstance(manner.timeout, (NoTimeout, FixedTimeout))
         self._is_called = self._varies and not node_ends_it  # when its time is up, by a call for each try
         self._lose_call = self._lose_patience_at_last
@@ -237,8 +240,7 @@ class Population:
             self._expect(job)
         refusal = self._cluster.submit(job)
         if refusal is not None:
-            self.count(refusal)
-            self.refused(job, refusal)
+            self.turned_away(job, refusal)
         elif self._patience is not None:
             self._env.call(self._chance.draw("patience", job.row, self._patience), self._leave_call, job)
 
@@ -261,12 +263,19 @@ class Population:
         if self._timeout_learns:
             self._timeout.observe(self._env.time() - job.sent)
 
-    def count(self, refusal: Refusal) -> None:
-        """A node has refused a try."""
+    def turned_away(self, job: Try, refusal: Refusal) -> None:
+        """A node has refused a try, or there is none."""
         what = (refusal.reason, refusal.policy)
         self.refusals[what] = self.refusals.get(what, 0) + 1
+        if self._hears_at_once:
+            self._refused(refusal, job)
+        elif self.mailroom is None or refusal.reason == "unreachable":
+            self._send_back(partial(self._refused, refusal), job)
+        else:
+            self._flying[job] = None
+            self.mailroom.ending(job, partial(self._send_back, partial(self._refused, refusal)))
 
-    def refused(self, job: Try, refusal: Refusal) -> None:
+    def _refused(self, refusal: Refusal, job: Try) -> None:
         """The agent hears that a try was refused."""
         self._flying.pop(job, None)
         if not job.wanted:
@@ -286,25 +295,26 @@ class Population:
 
     def ended(self, job: Try, data: Any) -> None:  # noqa: ARG002
         """An accepted try has come to its end."""
-        if self.mailroom is not None:
-            self.mailroom.result(job)
         turn = job.finished if job.started is None else job.started
         self.waits.append(turn - job.submitted)  # type: ignore[operator]  # it has ended, so one of them is there
-        if not job.wanted:
+        if self.mailroom is not None:
+            self._flying[job] = None
+            self.mailroom.ending(job, partial(self._send_back, self._hear))
+        elif not job.wanted:
             self.wasted += job.served
         elif job.status == "success" and self._hears_at_once and self.homes is None:
             job.wanted = False
             self._succeed(job)
         else:
-            self._send_back(job)
+            self._send_back(self._hear, job)
 
-    def _send_back(self, job: Try) -> None:
-        """The ending is on its way, to whoever still waits for it when it arrives."""
+    def _send_back(self, hear: Callable[[Try], object], job: Try) -> None:
+        """A reply or an ending is on its way, to whoever still waits for it when it arrives."""
         if self._cluster.is_near:
-            self._hear(job)
+            hear(job)
         else:
             self._flying[job] = None
-            self._env.call(self._cluster.latency(), self._hear, job)
+            self._env.call(self._cluster.latency(), hear, job)
 
     def _hear(self, job: Try) -> None:
         if self.homes is not None and self.homes[job.row] < 0 and job.wanted:

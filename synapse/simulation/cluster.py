@@ -121,8 +121,7 @@ class Cluster:
         if refusal is None:
             job.population.has_landed(job)
         else:
-            job.population.count(refusal)
-            self._env.call(self.latency(), lambda job: job.population.refused(job, refusal), job)
+            job.population.turned_away(job, refusal)
 
     def _interrupt(self, job: Try) -> None:
         node = self.nodes[0] if len(self.nodes) == 1 else job.node

@@ -117,7 +117,11 @@ class World:
         work = Work(chance, service, spec.thoughts, spec.gap, in_sequence=is_open)
         names = [f"{kind.name}-{number}" for number in range(size)]
         refs = None if self.rows is None else map(str, count(1))
-        common = (self.env, self.cluster, manner(self.scenario, kind), names, work, chance, self.scenario.warmup, refs)
+        mailroom = None if agents.reading is None else Mailroom(self.env, spec.mailbox, agents.reading)
+        common = (
+            self.env, self.cluster, manner(self.scenario, kind), names, work, chance, self.scenario.warmup, refs,
+            mailroom,
+        )  # fmt: skip
         if is_open:
             population: Population = Open(*common)
             times = sources.times(agents.arrivals, self.variates, size / agents.count, kind.name)
@@ -125,8 +129,6 @@ class World:
         else:
             assert kind.think is not None  # `each_kind` fills it in
             population = Closed(kind.think, *common)
-        if agents.reading is not None:
-            population.mailroom = Mailroom(self.env, spec.mailbox, agents.reading)
         self.populations.append(population)
 
     def _node(self, place: int) -> Node:

@@ -76,18 +76,21 @@ class Connection(Section, frozen=True):
 class Readers(Section, frozen=True):
     """How agents read what is sent to them. Behind a slow reader, the node's mailbox policy decides.
 
-    A run's latencies end when the node has answered; how much later it is read, its `reading` says.
+    An agent hears an answer, an error, or a refusal when it has read it: latencies last until then, a closed agent
+    thinks from then on, and what it has not read by its own timeout comes too late. What waits when it is cut off, or
+    its connection breaks, is lost; endings are written again when it is back (see `Mailroom`), after a second where
+    connections are not simulated.
 
     Parameters
     ----------
     rate
-        Messages an agent reads, 1/s.
+        Messages an agent reads, 1/s, of whatever size.
     size
-        Bytes of a thought.
+        Bytes of a thought, and of a reply.
     """
 
     rate: Annotated[Rate, Meta(description="Messages that an agent reads per second.")] = 100.0
-    size: Annotated[int, Meta(ge=1, le=2**30, description="Bytes of a thought.", extra={"unit": "bytes"})] = 100
+    size: Annotated[int, Meta(ge=1, le=2**30, description="Bytes of a message.", extra={"unit": "bytes"})] = 100
 
 
 class Agents(Section, frozen=True):
