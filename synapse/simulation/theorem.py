@@ -107,7 +107,7 @@ def _check_what_none_allows(scenario: Scenario) -> None:
             for kind, _ in agents.each_kind()
         ),
         "agents keep to the node of their connection": cluster.per == "connection" and cluster.nodes > 1,
-        "slow readers hold writers up": agents.reading is not None and node.thoughts > 0,
+        "agents hear what they have read, and reading takes time": agents.reading is not None,
         "queries and answers are under way for a while": cluster.latency.mean > 0,
         "a service is a sum of gaps": node.gap is not None and node.thoughts > 1,
         "the number of servers changes": not isinstance(node.concurrency, (Fixed, type(None))),

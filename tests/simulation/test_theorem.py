@@ -92,6 +92,7 @@ def _agree(scenario: Scenario) -> None:
     [
         ({"faults": [{"kind": "slow-down", "at": 1}]}, "faults change the system"),
         ({"agents.connection": {}}, "connections come and go"),
+        ({"agents.reading": {"rate": 100}}, "agents hear what they have read"),
         ({"agents.budget": "adaptive-throttle"}, "a budget keeps some from trying"),
         ({"agents.give_up_after": 3}, "agents give up after a while"),
         ({"agents.kinds": [{"name": "a", "timeout": {"kind": "fixed", "seconds": 1}}]}, "differ in how they wait"),
