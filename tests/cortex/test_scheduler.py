@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -13,22 +15,27 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from synapse.cortex import Job, Refusal, Scheduler, State
 from synapse.cortex.scheduler import SOONEST_RETRY
-from synapse.policies import Fixed, FixedTimeout, Policies, Priority
+from synapse.policies import Deadline, Fixed, FixedTimeout, NoTimeout, Policies, Priority
 from synapse.telemetry import events
 from tests.support.clock import VirtualClock
 from tests.support.runner import ScriptedRunner
 
 
+def patience(timeout: float | None) -> FixedTimeout | NoTimeout:
+    """The policy of so many seconds, None for as long as it takes."""
+    return NoTimeout() if timeout is None else FixedTimeout(timeout)
+
+
 class Desk:
     """A scheduler with a clock, a runner moved by hand, and an outlet that takes notes."""
 
-    def __init__(self, limit: int = 2, bound: int = 2, timeout: float = 30.0) -> None:
+    def __init__(self, limit: int = 2, bound: int = 2, timeout: float | None = 30.0) -> None:
         self.clock = VirtualClock(now=1000.0)
         self.runner = ScriptedRunner(self.clock)
         self.bus = events.Bus()
         self.events: list[Any] = []
         self.bus.listen(self.events.append)
-        policies = Policies(queue=Priority(bound), concurrency=Fixed(limit), timeout=FixedTimeout(timeout))
+        policies = Policies(queue=Priority(bound), concurrency=Fixed(limit), timeout=patience(timeout))
         self.scheduler = Scheduler(self.clock, self.runner, self, policies, self.bus, "desk")
         self.thoughts: list[tuple[str, Any]] = []
         self.endings: list[tuple[str, str | None, str | None, Any]] = []
@@ -57,6 +64,10 @@ class Desk:
         refusal = self.scheduler.submit(Job("a", ref, priority=priority))
         assert refusal is not None
         return refusal
+
+    def replace(self, **parts: Any) -> None:
+        """Go on under other rules in some parts."""
+        self.scheduler.replace(msgspec.structs.replace(self.scheduler.policies, **parts))
 
     @property
     def running(self) -> list[str]:
@@ -260,6 +271,72 @@ class TestEndings:
         for job in jobs[1:]:
             desk.scheduler.interrupt(job, "enough")
         assert desk.clock.pending == 0
+
+
+class TestNoTimeout:
+    def test_no_one_is_timed_and_each_runs_as_long_as_it_takes(self) -> None:
+        desk = Desk(limit=1, timeout=None)
+        runs, waits = desk.submit("runs"), desk.submit("waits")
+        assert (runs.deadline, waits.deadline) == (math.inf, math.inf)
+        assert (len(desk.scheduler._deadlines), desk.clock.pending) == (0, 0)
+        desk.clock.advance(1e6)
+        assert (desk.counts, desk.endings) == ((1, 1), [])
+        desk.runner.finish("runs")
+        desk.clock.advance(1e6)
+        desk.runner.finish("waits")
+        assert [ending[:2] for ending in desk.endings] == [("runs", "success"), ("waits", "success")]
+
+    def test_it_can_be_interrupted_whether_it_runs_or_waits(self) -> None:
+        desk = Desk(limit=1, timeout=None)
+        jobs = [desk.submit(ref) for ref in ("runs", "waits")]
+        desk.clock.advance(1e6)
+        for job in reversed(jobs):
+            assert desk.scheduler.interrupt(job, "enough")
+        assert [ending[:3] for ending in desk.endings] == [
+            ("waits", "interrupted", "enough"),
+            ("runs", "interrupted", "enough"),
+        ]
+        assert desk.runner.cancelled == [jobs[0]]
+
+    def test_one_that_names_its_own_ends_by_it_and_the_others_go_on(self) -> None:
+        desk = Desk(limit=1, timeout=None)
+        desk.submit("endless")
+        desk.submit("waits", timeout=5)
+        assert (len(desk.scheduler._deadlines), desk.clock.pending) == (1, 1)
+        desk.clock.advance(4.999)
+        assert desk.endings == []
+        desk.clock.advance(0.001)
+        assert [ending[:2] for ending in desk.endings] == [("waits", "timeout")]
+        assert (desk.running, desk.clock.pending) == (["endless"], 0)
+
+    @pytest.mark.parametrize(("before", "after"), [(None, 5.0), (5.0, None)])
+    def test_a_change_of_the_rule_leaves_those_who_are_there_what_they_were_given(
+        self, before: float | None, after: float | None
+    ) -> None:
+        desk = Desk(limit=1, bound=9, timeout=before)
+        given = dict.fromkeys(("runs", "waits"), before)
+        for ref in given:
+            desk.submit(ref)
+        desk.clock.advance(2)
+        for timeout, ref in ((after, "after"), (before, "again")):
+            desk.replace(timeout=patience(timeout))
+            assert desk.submit(ref).deadline == 1002 + (math.inf if timeout is None else timeout)
+            given[ref] = timeout
+        desk.clock.advance(1e6)
+        timed_out = [(ref, "timeout") for ref, timeout in given.items() if timeout is not None]
+        assert sorted(ending[:2] for ending in desk.endings) == sorted(timed_out)
+        assert desk.clock.pending == 0
+
+    def test_a_deadline_queue_serves_last_who_has_none_and_gives_up_on_no_one(self) -> None:
+        desk = Desk(limit=1, timeout=None)
+        desk.replace(queue=Deadline(9, service=3600))
+        for ref, timeout in (("runs", None), ("first", None), ("second", None), ("urgent", 7200)):
+            desk.submit(ref, timeout=timeout)
+        order = []
+        while desk.running:
+            order += desk.running
+            desk.runner.finish(desk.running[0])
+        assert order == ["runs", "urgent", "first", "second"]
 
 
 class TestThoughts:

@@ -25,6 +25,7 @@ arrivals = st.sampled_from(
 )
 timeouts = st.sampled_from(
     [
+        {"kind": "none"},
         {"kind": "fixed", "seconds": 0.3},
         {"kind": "fixed", "seconds": 30},
         {"kind": "per-priority", "seconds": [0.1, 0.5]},

@@ -87,6 +87,26 @@ def _agree(scenario: Scenario) -> None:
         assert abs(values.mean() - value) < 4 * error + 1e-9, (metric, values.mean(), value, error)
 
 
+def test_without_timeouts_a_theorem_holds_that_a_short_one_breaks() -> None:
+    none = changed({"agents.timeout": "none", "node.timeout": "none"})
+    assert none.theory().name == "M/M/c"
+    assert none.theory().metrics == OPEN.theory().metrics
+    for whose in ("agents", "node"):
+        short = none.replace({f"{whose}.timeout": {"kind": "fixed", "seconds": 3}})
+        assert "a timeout of 3 s matters" in short.theory().why
+
+
+@pytest.mark.parametrize(("seconds", "name"), [(3, ""), (30, "M/M/c")])
+@pytest.mark.parametrize(("patient", "judged"), [("agents", "node"), ("node", "agents")])
+def test_where_one_side_has_no_timeout_that_of_the_other_decides(
+    patient: str, judged: str, seconds: float, name: str
+) -> None:
+    timeouts = {f"{patient}.timeout": "none", f"{judged}.timeout": {"kind": "fixed", "seconds": seconds}}
+    theorem = changed(timeouts).theory()
+    assert theorem.name == name
+    assert name or f"a timeout of {seconds} s matters" in theorem.why
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -106,6 +126,7 @@ def _agree(scenario: Scenario) -> None:
         ({"agents.arrivals": {"kind": "regular", "rate": 1}}, "neither Poisson nor of a finite source"),
         ({"agents.timeout.seconds": 3}, "a timeout of 3 s matters"),
         ({"node.timeout": "adaptive"}, "timeouts differ"),
+        (ONE_SLOT | {"agents.timeout": "none", "agents.retry": "full-jitter"}, "is for a fixed timeout"),
         ({"agents.arrivals.rate": 8.5, "node.queue.bound": 10**9}, "there is no steady state: lam = 8.5 /s"),
         ({"node.service": {"kind": "lognormal", "mean": 1}}, "M/G/c has no closed form"),
         ({"node.queue": "codel"}, "the queue evicts"),

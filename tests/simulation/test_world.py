@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from synapse.cortex import Scheduler
+from synapse.policies import FixedTimeout
 from synapse.simulation import Scenario
 from synapse.simulation.agents import Population
 from synapse.simulation.node import Try
@@ -163,6 +164,94 @@ def test_a_change_of_policy_leaves_every_agents_own_draws_alone(change: dict[str
 def test_a_node_runs_the_cortexs_own_scheduler() -> None:
     world = World(CROWDED)
     assert {type(node.scheduler) for node in world.cluster.nodes} == {Scheduler}
+
+
+ENDLESS = Scenario(
+    duration=600,
+    warmup=0,
+    agents={"count": 10, "think": {"kind": "exponential", "mean": 10}, "timeout": {"kind": "none"}},
+    node={"slots": 4, "service": {"kind": "deterministic", "value": 40}, "timeout": {"kind": "none"}},
+)
+"""Answers that come after the usual timeout of 30 s, for agents who wait for ever."""
+
+CLOSED_AND_OPEN = pytest.mark.parametrize(
+    "arrivals", [{"kind": "closed"}, {"kind": "poisson", "rate": 0.2}], ids=["closed", "open"]
+)
+ON_TIMEOUT = pytest.mark.parametrize("how", ["leave", "interrupt", "deadline"])
+
+
+class TestNoTimeout:
+    @CLOSED_AND_OPEN
+    @ON_TIMEOUT
+    def test_no_one_ever_times_out_however_long_it_takes(self, arrivals: dict[str, Any], how: str) -> None:
+        endless = ENDLESS.replace({"agents.arrivals": arrivals, "agents.on_timeout": how})
+        counts, usual = endless.run().counts, endless.replace({"agents.timeout": FixedTimeout()}).run().counts
+        assert (counts.timeout, counts.tries_timeout) == (0, 0)
+        assert counts.ok >= 40
+        assert counts.sent == counts.ok + counts.in_flight
+        assert (usual.ok, usual.timeout > 0) == (0, True)
+
+    @CLOSED_AND_OPEN
+    @ON_TIMEOUT
+    @pytest.mark.parametrize("way", [0.0, 0.05], ids=["near", "far"])
+    def test_it_is_as_a_timeout_that_never_comes(self, arrivals: dict[str, Any], how: str, way: float) -> None:
+        latency = {"kind": "deterministic", "value": way} if way else Scenario().cluster.latency
+        none = ENDLESS.replace({"agents.arrivals": arrivals, "agents.on_timeout": how, "cluster.latency": latency})
+        never = none.replace({"agents.timeout": FixedTimeout(1e9), "node.timeout": FixedTimeout(1e9)})
+        runs = [scenario.run(queries=True) for scenario in (none, never)]
+        assert runs[0].counts == runs[1].counts
+        assert runs[0].queries.equals(runs[1].queries)
+
+    @CLOSED_AND_OPEN
+    @ON_TIMEOUT
+    @pytest.mark.parametrize("retry", ["none", "full-jitter"])
+    def test_who_gives_up_after_a_while_still_does(self, arrivals: dict[str, Any], how: str, retry: str) -> None:
+        changes = {"agents.arrivals": arrivals, "agents.on_timeout": how, "agents.give_up_after": 10}
+        run = ENDLESS.replace({**changes, "agents.retry": retry}).run(queries=True)
+        counts = run.counts
+        lost = counts.timeout + counts.given_up
+        assert (counts.ok, counts.sent, lost > 20) == (0, lost + counts.in_flight, True)
+        assert counts.tries == counts.tries_timeout + counts.tries_rejected + counts.tries_in_flight
+        if how != "leave":  # the node works no longer for those who have gone
+            assert (run.queries["finished"] - run.queries["submitted"]).max() == pytest.approx(10)
+
+    @CLOSED_AND_OPEN
+    @ON_TIMEOUT
+    def test_the_nodes_own_timeout_ends_what_its_agents_would_wait_for(
+        self, arrivals: dict[str, Any], how: str
+    ) -> None:
+        changes = {"agents.arrivals": arrivals, "agents.on_timeout": how, "node.timeout": FixedTimeout()}
+        run = ENDLESS.replace(changes).run(queries=True)
+        counts = run.counts
+        assert (counts.ok, counts.sent) == (0, counts.timeout + counts.in_flight)
+        ended = run.queries[run.queries["status"] == "timeout"]
+        assert len(ended) == counts.timeout > 20
+        assert (ended["finished"] - ended["submitted"]).to_numpy() == pytest.approx(30)
+
+    @ON_TIMEOUT
+    def test_a_kind_without_one_waits_beside_one_that_has_one(self, how: str) -> None:
+        kinds = [{"name": "patient"}, {"name": "hasty", "timeout": FixedTimeout()}]
+        run = ENDLESS.replace({"agents.kinds": kinds, "agents.on_timeout": how}).run()
+        patient, hasty = run.kinds["patient"], run.kinds["hasty"]
+        assert (patient.timeout, patient.ok > 0) == (0, True)
+        assert (hasty.ok, hasty.timeout > 0) == (0, True)
+
+
+@pytest.mark.parametrize("arrivals", [{"kind": "closed"}, {"kind": "poisson", "rate": 60}], ids=["closed", "open"])
+@ON_TIMEOUT
+def test_one_timeout_for_all_is_the_same_however_it_is_said(arrivals: dict[str, Any], how: str) -> None:
+    """Each is seen to in another way: by one line for all, or by a call for each try."""
+    said: list[dict[str, Any]] = [
+        {"kind": "fixed", "seconds": 0.5},
+        {"kind": "per-priority", "seconds": [0.5]},
+        {"kind": "adaptive", "least": 0.5, "most": 0.5},
+    ]
+    crowded = CROWDED.replace({"agents.arrivals": arrivals, "agents.on_timeout": how})
+    runs = [crowded.replace({"agents.timeout": timeout}).run(queries=True) for timeout in said]
+    assert runs[0].counts.tries_timeout > 50
+    for run in runs[1:]:
+        assert run.counts == runs[0].counts
+        assert run.queries.equals(runs[0].queries)
 
 
 class TestWhatHappens:
