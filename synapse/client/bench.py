@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 86_400.0  # s that the reply to thoughts may take, the longest timeout there is: it comes when they are read
+PATIENCE = 86_400.0  # s that the reply to thoughts may take, as it comes when they are read: a query's longest timeout
 ENVELOPE = 1024  # bytes of a message around its thoughts or data, and some to spare
 MOST_UNSENT = 256  # thoughts of one query; then its function waits
 GRACE = 1.0  # s that functions which were stopped have to end

@@ -17,7 +17,7 @@ from synapse.handlers.context import Query, Think
 from synapse.handlers.errors import HandlerError
 
 MAX_THOUGHTS = 100_000
-MAX_DELAY_MS = 86_400_000  # a day, the longest timeout there is
+MAX_DELAY_MS = 86_400_000  # a day, the longest timeout that a query can name
 
 _PART = re.compile(r"(?<!\S)(thoughts|delay_ms|fail)=(\d{1,100})(?!\S)")
 

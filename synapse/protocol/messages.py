@@ -16,7 +16,8 @@ from synapse.protocol.errors import InvalidMessage
 
 Ref = Annotated[str, Meta(min_length=1, max_length=255)]
 Priority = Annotated[int, Meta(ge=0, le=9)]
-Milliseconds = Annotated[int, Meta(ge=1, le=86_400_000)]
+LONGEST = 86_400_000  # ms, a day: no message names a longer timeout, though the server's rule may be longer, or none
+Milliseconds = Annotated[int, Meta(ge=1, le=LONGEST)]
 Outcome = Literal["success", "error", "timeout"]
 
 
@@ -32,7 +33,7 @@ class Query(msgspec.Struct, frozen=True):
     priority
         0 (first) to 9 (last).
     timeout
-        Milliseconds from submission to the latest ending; the server's policy when absent (30 000).
+        Milliseconds from submission to the latest ending; the server's policy when absent (30 000 unless it was set).
     handler
         Which handler should answer; the agent's default when absent.
     attempt

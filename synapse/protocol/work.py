@@ -44,7 +44,7 @@ class Work(msgspec.Struct, frozen=True, omit_defaults=True):
     query
         The payload of the agent's ``query`` message, as it came.
     timeout
-        What is left of the query's time, in ms.
+        What is left of the query's time, in ms, a day at most; absent if it has no end.
     """
 
     job: Ref

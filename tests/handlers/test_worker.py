@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from synapse.cortex import Denial, Grant, HandlerAccess, OpenDoor
 from synapse.handlers import WorkerPool
-from synapse.policies import Connections, Credit, Fixed, HandlerPolicies, Policies, PolicyError
+from synapse.policies import (
+    Connections,
+    Credit,
+    Fixed,
+    FixedTimeout,
+    HandlerPolicies,
+    NoTimeout,
+    Policies,
+    PolicyError,
+)
+from synapse.protocol.messages import LONGEST
+from synapse.protocol.work import Work
 from tests.support.clock import VirtualClock
 from tests.support.workshop import Workshop
 
@@ -29,6 +41,24 @@ class TestAQuery:
         (frame,) = worker.given()
         assert (frame.event, frame.payload["agent"], frame.payload["timeout"]) == ("work", "ada", 5000)
         assert frame.payload["query"] == {"q": "cat", "ref": "q1", "timeout": 5000, "colour": "red", **SPELL}
+
+    def test_that_may_take_for_ever_comes_without_a_time(self) -> None:
+        shop = Workshop(policies=Policies(timeout=NoTimeout()))
+        worker, ada = shop.worker(), shop.agent("ada")
+        ada.query("q1", **SPELL)
+        (frame,) = worker.given()
+        assert "timeout" not in frame.payload
+        shop.settle(1e6)
+        assert worker.stopped() == []
+        worker.done(frame.payload["job"], "at last")
+        assert ending(ada) == ("success", "at last")
+
+    def test_that_may_take_longer_than_a_message_can_say_has_a_day(self) -> None:
+        shop = Workshop(policies=Policies(timeout=FixedTimeout(1e6)))
+        worker, ada = shop.worker(), shop.agent("ada")
+        ada.query("q1", **SPELL)
+        (frame,) = worker.given()
+        assert msgspec.convert(frame.payload, Work).timeout == LONGEST
 
     def test_streams_the_workers_thoughts_and_ends_as_it_says(self) -> None:
         shop = Workshop()

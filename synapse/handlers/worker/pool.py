@@ -17,6 +17,7 @@ from synapse.handlers.thinking import PromptReaders, Readers
 from synapse.policies import decode
 from synapse.policies.balancing import Balancer
 from synapse.protocol import WORKER
+from synapse.protocol.messages import LONGEST
 from synapse.protocol.work import Done, Stop, Work
 
 GONE, NOT_HERE, BUSY = "worker_gone", "no_worker", "overloaded"
@@ -239,9 +240,9 @@ class WorkerPool:
             self._give(crew, job)
 
     def _time_left(self, job: Job) -> int | None:
-        """In ms."""
+        """In ms, as far as a message can say it. None: for ever."""
         left = job.deadline - self._clock.time()
-        return None if math.isinf(left) else max(1, round(left * 1000))
+        return None if math.isinf(left) else min(max(1, round(left * 1000)), LONGEST)
 
     def _fail_soon(self, job: Job, data: dict[str, str]) -> None:
         """Not at once: a runner returns from `start` before it reports."""
