@@ -118,9 +118,9 @@ class PolicySliders(ipw.VBox):  # type: ignore[misc]
     def _boxes(self) -> list[ipw.Widget]:
         boxes = []
         for part, policy in self._parts.items():
-            sliders = [self._slider(part, name, value) for name, value in policy.items() if _is_number(value)]
-            if sliders:
-                title = ipw.HTML(f"<b>{escape(part)}</b> {escape(str(policy.get('kind', '')))}")
+            if "kind" in policy:  # also those without a number, such as no timeout: they are rules, too
+                sliders = [self._slider(part, name, value) for name, value in policy.items() if _is_number(value)]
+                title = ipw.HTML(f"<b>{escape(part)}</b> {escape(str(policy['kind']))}")
                 boxes.append(ipw.VBox([title, *sliders]))
         return boxes
 

@@ -14,6 +14,7 @@ from synapse import widgets
 from synapse.client.io import io_thread
 from synapse.widgets import source as sources
 from synapse.widgets.relay import Relay
+from synapse.widgets.rules import Rules
 from tests.support.lean import eventually
 
 TIMEOUT = 10.0
@@ -202,6 +203,21 @@ class TestPolicySliders:
         assert "concurrency.limit is 3 now" in sliders.message.value
         sliders.slider("concurrency", "limit").value = before
         sliders.close()
+
+    def test_a_rule_without_a_number_is_shown_by_its_kind(self, ada: synapse.Agent) -> None:
+        rules = Rules.find()
+        before = rules.get()["timeout"]
+        try:
+            assert rules.put({"timeout": "none"})["timeout"] == {"kind": "none"}
+            sliders = widgets.PolicySliders()
+            assert "<b>timeout</b> none" in [box.children[0].value for box in sliders.children[:-1]]
+            with pytest.raises(KeyError, match="timeout"):
+                sliders.slider("timeout", "seconds")
+            sliders.slider("concurrency", "limit").value = 50
+            assert rules.get()["timeout"] == {"kind": "none"}
+            sliders.close()
+        finally:
+            rules.put({"timeout": before, "concurrency": {"kind": "fixed", "limit": 100}})
 
     def test_a_value_that_makes_no_sense_is_refused_in_words(self, ada: synapse.Agent) -> None:
         sliders = widgets.PolicySliders()
