@@ -68,7 +68,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     reconnect, rejoin
         Waits before a new socket, before a topic is joined again on a living socket.
     patience
-        The server's own query timeout where a query names none (30 s).
+        The server's own query timeout where a query names none (30 s). The client does not enforce it while it is
+        connected: then the server owes the ending, however long its rule is.
     grace
         Added to `patience` before a query's ending counts as lost, after a drop.
     late

@@ -486,6 +486,18 @@ class TestReconnection:
         (lost,) = joined.said(ev.Lost)
         assert (lost.ref, lost.cause) == ("q1", "dropped")
 
+    def test_without_a_timeout_of_its_own_it_is_waited_for_as_long_as_the_connection_lives(self, joined: Bench) -> None:
+        """The server's rule may be longer than usual, or none: it owes the ending. A drop bounds the wait."""
+        joined.accept("q1")
+        for _ in range(100):  # heartbeats
+            joined.after(30)
+            (beat,) = joined.sent()
+            joined.reply(beat)
+        assert joined.said(ev.Lost) == []
+        joined.drop()
+        joined.after(SETTINGS.patience + SETTINGS.grace + 0.1)
+        assert [lost.ref for lost in joined.said(ev.Lost)] == ["q1"]
+
     @pytest.mark.parametrize("asked", ["before", "after"])
     def test_a_timeout_bounds_the_wait_for_a_server_that_has_gone(self, joined: Bench, asked: str) -> None:
         """Whether the query had been accepted or could not even be sent."""

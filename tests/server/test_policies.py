@@ -164,6 +164,22 @@ def test_a_policy_of_an_installed_package_guards_it_too(tmp_path: Path) -> None:
         assert ask(phx, "late")["response"] == {"reason": "rate_limited", "policy": "curfew"}
 
 
+def test_without_a_timeout_a_query_ends_by_its_own_or_not_at_all(server: LiveServer) -> None:
+    usual = server.get("/api/policies")["timeout"]
+    with Phx(server.url) as phx:
+        phx.join("cortex:a", KEY)
+        for number, (rule, expected) in enumerate(
+            [({"kind": "none"}, "success"), ({"kind": "fixed", "seconds": 0.1}, "timeout")]
+        ):
+            assert put(server, timeout=rule)["timeout"] == rule
+            assert server.get("/api/policies")["timeout"] == rule
+            ask(phx, f"own-{number}", "thoughts=1 delay_ms=60000", timeout=50)
+            ask(phx, f"slow-{number}", "thoughts=1 delay_ms=300")
+            assert phx.wait_ending(f"own-{number}")[1]["status"] == "timeout"
+            assert phx.wait_ending(f"slow-{number}")[1]["status"] == expected
+    put(server, timeout=usual)
+
+
 @pytest.mark.parametrize(
     ("parts", "named"),
     [
@@ -171,6 +187,7 @@ def test_a_policy_of_an_installed_package_guards_it_too(tmp_path: Path) -> None:
         ({"queue": {"kind": "fifio"}}, "fifo"),
         ({"que": {"kind": "fifo"}}, "queue"),
         ({"timeout": {"kind": "fixed", "seconds": "soon"}}, "timeout.seconds"),
+        ({"timeout": {"kind": "none", "seconds": 30}}, "timeout.seconds"),
         ({"handlers": {"kernle": {"concurrency": "fixed"}}}, "handlers.kernle"),
         ({"handlers": {"echo": {"concurrency": {"kind": "fixed", "limit": 0}}}}, "handlers.echo.concurrency.limit"),
         ({"handlers": {"echo": {"mailbox": "credit"}}}, "handlers.echo.mailbox"),
