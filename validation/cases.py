@@ -16,12 +16,11 @@ from synapse import theory
 from synapse.simulation import Run, Scenario
 
 SERVICE = 0.01  # s
-FAR = {"kind": "fixed", "seconds": 1e5}  # a timeout that never comes
 ENDLESS = {"kind": "fifo", "bound": 10**9}
 
 BARE = Scenario().replace(
-    agents={"count": 1, "arrivals": {"kind": "poisson", "rate": 1}, "timeout": FAR},
-    node={"slots": 1, "service": {"kind": "exponential", "mean": SERVICE}, "timeout": FAR, "queue": ENDLESS},
+    agents={"count": 1, "arrivals": {"kind": "poisson", "rate": 1}, "timeout": "none"},
+    node={"slots": 1, "service": {"kind": "exponential", "mean": SERVICE}, "timeout": "none", "queue": ENDLESS},
 )
 """M/M/1, with an endless queue and endless patience."""
 

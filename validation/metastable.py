@@ -20,7 +20,7 @@ UNAWARE = BARE.replace(
     {
         "duration": END * SERVICE,
         "warmup": (END - LOOK) * SERVICE,
-        "agents.timeout.seconds": 10 * SERVICE,
+        "agents.timeout": {"kind": "fixed", "seconds": 10 * SERVICE},
         "agents.retry": BACKOFF,
     }
 )
