@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from synapse.cortex import ALL_OTHERS, HandlerAccess, Job, Refusal, Schedulers, State
-from synapse.policies import Fifo, Fixed, FixedTimeout, HandlerPolicies, Policies, TokenBucket
+from synapse.policies import Fifo, Fixed, FixedTimeout, HandlerPolicies, NoTimeout, Policies, TokenBucket
 from synapse.telemetry import events
 from tests.support.clock import VirtualClock
 from tests.support.node import Node
@@ -66,8 +67,9 @@ class TestSlotsAndQueues:
         office.clock.advance(5)
         assert office.endings == [("k1", "timeout")]
 
-    def test_its_timeout_is_its_own(self) -> None:
-        office = Office(Policies(handlers={"kernel": HandlerPolicies(timeout=FixedTimeout(300))}))
+    @pytest.mark.parametrize("own", [FixedTimeout(300), NoTimeout()])
+    def test_its_timeout_is_its_own(self, own: FixedTimeout | NoTimeout) -> None:
+        office = Office(Policies(handlers={"kernel": HandlerPolicies(timeout=own)}))
         office.submit("k1", "kernel")
         office.submit("e1", "echo")
         office.clock.advance(30)
