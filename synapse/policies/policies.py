@@ -52,7 +52,7 @@ class Policies(msgspec.Struct, frozen=True):
     concurrency
         How many queries run at once.
     timeout
-        By when a query must have ended.
+        By when a query must have ended, if at all.
     rate_limit
         How often one may ask.
     mailbox

@@ -105,7 +105,7 @@ class Agents(Section, frozen=True):
     think
         How long a closed agent thinks before it asks, s.
     timeout
-        How long it waits for an answer to one try, s.
+        How long it waits for an answer to one try, s; for ever, if that is of the kind ``none``.
     on_timeout
         What the node hears of it: nothing (`leave`: it works on in vain), an `interrupt` then, or, with the query,
         its `deadline`, by which the node itself ends it.
