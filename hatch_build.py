@@ -1,7 +1,7 @@
-"""Compiles what a simulation spends its time on, if `SYNAPSE_COMPILE` is set to 1; else the wheel is plain Python.
+"""Compiles what a simulation spends its time on, if `SYNAPSE_COMPILE` is 1 in the environment.
 
-A module is compiled if a `.pxd` file beside it gives C types to its classes. What an editable install runs is always
-what is edited.
+Otherwise a wheel is plain Python. A module is compiled if a `.pxd` file beside it gives its classes C types; its source
+stays what it is. What an editable install runs is always what is edited.
 """
 
 from __future__ import annotations
@@ -12,50 +12,48 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FLAGS = {"unix": ["-O2", "-ffp-contract=off"]}  # a fused multiply and add would round differently from Python
 
-
-class Compile(BuildHookInterface):
-    """Puts compiled modules into the wheel, beside their source."""
+class Compiled(BuildHookInterface):
+    """Puts compiled modules beside their source into a wheel."""
 
     def dependencies(self) -> list[str]:
-        return ["cython>=3.1", "setuptools>=75"] if _is_asked_for() else []
+        return ["cython>=3.1", "setuptools>=75"] if _is_wanted() else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        if not _is_asked_for() or version == "editable":
+        if not _is_wanted() or version == "editable":
             return
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
-        for library, place in _compile(Path(self.root), Path(self.directory) / "compiled"):
-            build_data["force_include"][str(library)] = place
+        built = Path(self.directory) / "compiled"
+        for library in _compile(Path(self.root), built):
+            build_data["force_include"][str(library)] = library.relative_to(built / "lib").as_posix()
 
 
-def _is_asked_for() -> bool:
+def _is_wanted() -> bool:
     return os.environ.get("SYNAPSE_COMPILE") == "1"
 
 
-def _compile(root: Path, out: Path) -> list[tuple[Path, str]]:
-    """Each library, and where in the wheel it belongs."""
+def _compile(root: Path, built: Path) -> list[Path]:
+    """The compiled modules, in `built` / ``lib`` as in the package."""
     from Cython.Build import cythonize
     from setuptools import Distribution, Extension
-    from setuptools.command.build_ext import build_ext
 
-    places = [typed.with_suffix("").relative_to(root) for typed in sorted(root.glob("synapse/**/*.pxd"))]
     os.chdir(root)
-    extensions = [Extension(".".join(place.parts), [f"{place}.py"]) for place in places]
+    modules = [typed.relative_to(root).with_suffix("") for typed in sorted(root.glob("synapse/**/*.pxd"))]
     extensions = cythonize(
-        extensions, build_dir=str(out), language_level=3, compiler_directives={"annotation_typing": False}, quiet=True
+        [
+            # without contraction: a fused multiply and add does not round as Python does
+            Extension(".".join(module.parts), [f"{module}.py"], extra_compile_args=["-O2", "-ffp-contract=off"])
+            for module in modules
+        ],
+        build_dir=str(built),
+        language_level=3,
+        compiler_directives={"annotation_typing": False},  # only what a .pxd file says has a C type
+        quiet=True,
     )
-
-    class Build(build_ext):
-        def build_extensions(self) -> None:
-            for extension in self.extensions:
-                extension.extra_compile_args = FLAGS.get(self.compiler.compiler_type, [])
-            super().build_extensions()
-
-    command = Build(Distribution({"ext_modules": extensions}))
-    command.build_lib, command.build_temp, command.parallel = str(out / "lib"), str(out / "temp"), os.cpu_count()
+    command = Distribution({"ext_modules": extensions}).get_command_obj("build_ext")
+    command.build_lib, command.build_temp = str(built / "lib"), str(built / "temp")
+    command.parallel = os.cpu_count()
     command.ensure_finalized()
     command.run()
-    lib = out / "lib"
-    return [(library, library.relative_to(lib).as_posix()) for library in map(Path, command.get_outputs())]
+    return [Path(library) for library in command.get_outputs()]

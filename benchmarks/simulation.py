@@ -1,17 +1,21 @@
 """``python -m benchmarks.simulation``: how fast simulated time passes, beside SimPy as its handbook has it, and Ciw.
 
-All sides run in this process on one core, in turns; times are CPU times of the thread, and the table has the best of
-the turns: what a run costs when nothing disturbs it. Memory is measured in processes of their own.
+All sides run on one core, in turns; times are CPU times of the thread, and the table has the best of the turns: what a
+run costs when nothing disturbs it. Memory, and Synapse compiled, are measured in processes of their own.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import ciw
 import click
@@ -21,6 +25,7 @@ from rich.table import Table
 
 from synapse.simulation import Scenario
 
+ROOT = Path(__file__).parents[1]
 SLOTS, SERVICE, LOAD = 8, 0.05, 0.9
 RATE = LOAD * SLOTS / SERVICE  # 1/s
 PATIENCE = 30.0  # s
@@ -63,6 +68,19 @@ def synapse(customers: int) -> Turn:
     begin = time.thread_time()
     run = scenario.run(queries=False)
     return Turn(run.counts.sent, time.thread_time() - begin)
+
+
+def synapse_compiled(folder: str, customers: int) -> Turn:
+    """The same with what is installed in a folder, compiled (`scripts/compile`); in a process of its own."""
+    program = (
+        "import sys; from benchmarks.simulation import synapse; from synapse.simulation import COMPILED; "
+        "assert COMPILED; synapse(1000); turn = synapse(int(sys.argv[1])); print(turn.done, turn.seconds)"
+    )
+    found = {**os.environ, "PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join([folder, str(ROOT)])}
+    command = [sys.executable, "-c", program, str(customers)]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, env=found)
+    done, seconds = shown.stdout.split()
+    return Turn(int(done), float(seconds))
 
 
 def simpy_plain(customers: int) -> Turn:
@@ -117,6 +135,7 @@ def _simpy(
 
 
 def ciw_plain(customers: int) -> Turn:
+    """Ciw's handbook has the records read in the end."""
     network = ciw.create_network(
         arrival_distributions=[ciw.dists.Exponential(rate=RATE)],
         service_distributions=[ciw.dists.Exponential(rate=1 / SERVICE)],
@@ -126,6 +145,7 @@ def ciw_plain(customers: int) -> Turn:
     begin = time.thread_time()
     simulation = ciw.Simulation(network)
     simulation.simulate_until_max_customers(customers)
+    simulation.get_all_records()
     return Turn(customers, time.thread_time() - begin)
 
 
@@ -148,31 +168,34 @@ def memory(count: int) -> int:
     return int(shown.stdout) * 1024
 
 
-def tables(repeat: int, customers: int = 30_000, most: int = 100_000) -> list[Table]:
+def tables(repeat: int, customers: int = 100_000, most: int = 100_000) -> list[Table]:
     """Measure all."""
     return [_mm8(repeat, customers), _agents(repeat, most), _memory(most)]
 
 
 def _mm8(repeat: int, customers: int) -> Table:
-    sides: dict[str, Callable[[int], Turn]] = {
-        "SimPy, a process each": simpy_plain,
-        "SimPy, and a timeout each": simpy_patient,
-        "Ciw": ciw_plain,
-        "synapse": synapse,
-    }
-    costs: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(repeat):
-        for name, side in sides.items():
-            turn = side(customers)
-            costs[name].append(turn.seconds / turn.done)
+    with TemporaryDirectory() as folder:
+        subprocess.run([ROOT / "scripts" / "compile", folder], check=True, env={**os.environ, "PYTHON": sys.executable})
+        sides: dict[str, Callable[[int], Turn]] = {
+            "SimPy": simpy_plain,
+            "SimPy, timeouts": simpy_patient,
+            "Ciw": ciw_plain,
+            "synapse": synapse,
+            "synapse, compiled": partial(synapse_compiled, folder),
+        }
+        costs: dict[str, list[float]] = {name: [] for name in sides}
+        for _ in range(repeat):
+            for name, side in sides.items():
+                turn = side(customers)
+                costs[name].append(turn.seconds / turn.done)
     best = {name: min(each) for name, each in costs.items()}
     table = _table(
-        f"M/M/8, load {LOAD:g}, {customers:,} customers", "model", "us CPU/customer", "customers/s", "ratio", "aim"
+        f"M/M/8, load {LOAD:g}, {customers:,} customers", "model", "us CPU each", "1/s", "synapse", "compiled", "aim"
     )
-    aims = {"SimPy, a process each": ">= 4", "Ciw": ">= 8"}
+    aims = {"SimPy": ">= 4 x", "Ciw": ">= 8 x"}
     for name, cost in best.items():
-        ratio = "" if name == "synapse" else f"{cost / best['synapse']:.2f}"
-        table.add_row(name, f"{cost * 1e6:.2f}", f"{1 / cost:,.0f}", ratio, aims.get(name, ""))
+        ratios = (f"{cost / best[ours]:.2f} x" for ours in ("synapse", "synapse, compiled"))
+        table.add_row(name, f"{cost * 1e6:.2f}", f"{1 / cost:,.0f}", *ratios, aims.get(name, ""))
     return table
 
 
@@ -212,7 +235,7 @@ def _table(title: str, *columns: str) -> Table:
 
 @click.command(help="Measure the simulation beside SimPy and Ciw.")
 @click.option("--repeat", default=3, show_default=True, help="Turns of each side; the best are shown.")
-@click.option("--customers", default=30_000, show_default=True, help="Customers of a turn at M/M/8.")
+@click.option("--customers", default=100_000, show_default=True, help="Customers of a turn at M/M/8.")
 @click.option("--most", default=100_000, show_default=True, help="The most agents.")
 def main(repeat: int, customers: int, most: int) -> None:
     """Measure, and print the tables."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -255,7 +256,8 @@ class Scheduler:
             self._runner.start(job)
         except Exception:
             log.exception("%r could not be started", job)
-            self._clock.call_later(0, lambda: self.finish(job, "error", {"reason": "internal error"}, "internal error"))
+            said = {"reason": "internal error"}
+            self._clock.call_later(0, partial(self.finish, job, "error", said, "internal error"))
 
     def _fill(self, now: float) -> None:
         """Give free slots to those who wait."""

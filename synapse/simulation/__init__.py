@@ -10,7 +10,7 @@ room knows no server, handler, client or event loop.
 True
 """
 
-from synapse.simulation.env import Environment, Timer
+from synapse.simulation.env import COMPILED, Environment, Timer
 from synapse.simulation.histogram import Histogram
 from synapse.simulation.run import Run
 from synapse.simulation.scenario import Scenario, ScenarioError
@@ -19,6 +19,7 @@ from synapse.simulation.tally import Counts
 from synapse.simulation.theorem import Theorem
 
 __all__ = [
+    "COMPILED",
     "Agents",
     "Cluster",
     "Connection",

@@ -21,8 +21,8 @@ cdef class Population:
 
     cpdef object ask(self, Py_ssize_t row)
     cpdef object ended(self, Try job, data)
-    cdef object _try(self, Try job)
-    cdef object _succeed(self, Try job)
+    cpdef object _try(self, Try job)
+    cpdef object _succeed(self, Try job)
     cpdef object _end(self, Try job)
 
 cdef class Closed(Population):

@@ -7,7 +7,6 @@ Nothing here is a process: each step is a plain call on the environment's schedu
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -28,8 +27,6 @@ from synapse.simulation.node import Try
 from synapse.simulation.spec.agents import OnTimeout
 from synapse.simulation.tally import Counts
 from synapse.simulation.work import Work
-
-FOREVER = math.inf
 
 
 class Manner(msgspec.Struct, frozen=True):

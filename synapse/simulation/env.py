@@ -16,6 +16,9 @@ from simpy.core import EmptySchedule, StopSimulation
 from simpy.core import Environment as SimPyEnvironment
 from simpy.events import NORMAL, URGENT, Event, EventPriority
 
+COMPILED = not __file__.endswith(".py")
+"""Whether what a simulation spends its time on was compiled when this was installed."""
+
 FEW = 64  # cancelled timers that are not worth a sweep
 
 

@@ -14,6 +14,8 @@ from synapse.simulation.env import Schedule
 from synapse.simulation.spec.arrivals import Arrivals, Bursty, Closed, Diurnal, Poisson, Regular, Trace
 from synapse.simulation.variates import Variates
 
+NEVER = math.inf
+
 
 class Source:
     """Calls `arrive` at each arrival of a process, whose own clock can be made to run faster or slower.
@@ -37,8 +39,8 @@ class Source:
         self._pace = 1.0
         self._is_steady = env.time() == 0.0  # its clock and the environment's are one
         self._since = self._from = env.time()  # when the pace was set last, by the environment's and by its own clock
-        self._next = math.inf  # when the next one comes, by its own clock
-        self._due = math.inf  # and by the environment's
+        self._next = NEVER  # when the next one comes, by its own clock
+        self._due = NEVER  # and by the environment's
         self._come_call = self._come
         env.lapses(self._come_call, lambda at, _: at != self._due)
         self._look_ahead()
@@ -49,14 +51,14 @@ class Source:
         now = self._env.time()
         self._from += (now - self._since) * self._pace
         self._since, self._pace = now, factor
-        if self._due < math.inf:
-            self._due = math.inf
+        if self._due < NEVER:
+            self._due = NEVER
             self._env.forget_one()
             self._schedule()
 
     def _look_ahead(self) -> None:
-        self._next = next(self._times, math.inf)
-        if self._next < math.inf:
+        self._next = next(self._times, NEVER)
+        if self._next < NEVER:
             self._schedule()
 
     def _schedule(self) -> None:
@@ -70,8 +72,8 @@ class Source:
             self._env.lapse()
             return
         if self._is_steady:  # the usual case, without a detour
-            self._next = self._due = due = next(self._times, math.inf)
-            if due < math.inf:
+            self._next = self._due = due = next(self._times, NEVER)
+            if due < NEVER:
                 self._env.call_at(due, self._come_call, None)
         else:
             self._look_ahead()

@@ -31,17 +31,20 @@ class Work:
         self, chance: Chance, service: Law, thoughts: int = 0, gap: Law | None = None, in_sequence: bool = False
     ) -> None:
         self._thoughts, self._gap = thoughts, gap
-        if in_sequence:
-            stream = chance.stream("service", service)
-            self._first: Callable[[int], float] = lambda row: next(stream)  # noqa: ARG005
-        else:
-            self._first = chance.rows("service", service).draw
+        self._in_sequence = chance.stream("service", service) if in_sequence else None
+        self._first: Callable[[int], float] | None = None if in_sequence else chance.rows("service", service).draw
         self._again: Callable[[int], float] = lambda row: chance.draw("service again", row, service)
         self._gaps = None if gap is None or thoughts < 2 else chance.bundles("gap", thoughts - 1, gap)
 
     def give(self, job: Try) -> None:
         """Say how much work a try is; and, if its answer is streamed, when its thoughts come."""
-        job.demand = self._first(job.row) if job.attempt == 1 else self._again(job.row)
+        if job.attempt > 1:
+            job.demand = self._again(job.row)
+        elif self._in_sequence is not None:
+            job.demand = next(self._in_sequence)
+        else:
+            assert self._first is not None
+            job.demand = self._first(job.row)
         if self._thoughts:
             self._divide(job)
 
