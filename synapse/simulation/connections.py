@@ -6,11 +6,11 @@ from array import array
 from collections.abc import Callable
 
 from synapse.policies import Retry
-from synapse.simulation.agents import Population
 from synapse.simulation.chance import Chance
 from synapse.simulation.cluster import Cluster
 from synapse.simulation.env import Environment
 from synapse.simulation.herd import AcceptQueue
+from synapse.simulation.population import Population
 from synapse.simulation.spec import Connection
 
 NONE = -1  # no node

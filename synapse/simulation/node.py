@@ -20,7 +20,7 @@ from synapse.simulation.env import Schedule
 from synapse.telemetry.events import Bus
 
 if TYPE_CHECKING:
-    from synapse.simulation.agents import Population
+    from synapse.simulation.population import Population
 
 NEW, RUNNING = State.NEW, State.RUNNING
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from synapse.policies import FixedTimeout
 from synapse.simulation import sources
-from synapse.simulation.agents import Closed, Manner, Open, Outlets, Population
+from synapse.simulation.agents import Closed, Open, Outlets
 from synapse.simulation.chance import Chance
 from synapse.simulation.cluster import Cluster
 from synapse.simulation.connections import Connections
@@ -22,6 +22,7 @@ from synapse.simulation.links import Links
 from synapse.simulation.mailboxes import Mailroom, StreamingNode
 from synapse.simulation.node import Node, sort_for
 from synapse.simulation.observer import Observer
+from synapse.simulation.population import Manner, Population
 from synapse.simulation.presence import Roster
 from synapse.simulation.progress import Progress, telling
 from synapse.simulation.run import Run

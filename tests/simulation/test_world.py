@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from synapse.cortex import Scheduler
 from synapse.policies import FixedTimeout
 from synapse.simulation import Scenario
-from synapse.simulation.agents import Population
 from synapse.simulation.node import Try
+from synapse.simulation.population import Population
 from synapse.simulation.tally import OUTCOMES
 from synapse.simulation.world import World
 from tests.simulation.strategies import scenarios
