@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -24,9 +25,14 @@ class Compiled(BuildHookInterface):
             return
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
-        built = Path(self.directory) / "compiled"
+        self._built = TemporaryDirectory()
+        built = Path(self._built.name)
         for library in _compile(Path(self.root), built):
             build_data["force_include"][str(library)] = library.relative_to(built / "lib").as_posix()
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:  # noqa: ARG002
+        if _is_wanted() and version != "editable":
+            self._built.cleanup()
 
 
 def _is_wanted() -> bool:

@@ -102,7 +102,7 @@ def simpy_plain(customers: int) -> Turn:
 
 
 def simpy_patient(customers: int) -> Turn:
-    """The same with a timeout each, as every query of ours has one: the handbook's bank where customers renege."""
+    """The same with a timeout each, as every query has by default: the handbook's bank where customers renege."""
     env, lots = simpy.Environment(), random.Random(1)
     desk = simpy.Resource(env, SLOTS)
     waits: list[float] = []

@@ -63,7 +63,7 @@ class AsyncAgent(AgentFace):
         priority
             0 (first) to 9 (last).
         timeout
-            Seconds until the server ends it with status ``"timeout"``; the server's rule by default (30 s). It bounds
+            Seconds until the server ends it with status ``"timeout"``; the server's rule by default. It bounds
             the wait here, too: whose connection is down then gets a `QueryLost` or a `ReplyTimeout` at once, and
             whose server is silent, 2 s later.
         handler

@@ -351,9 +351,9 @@ def learns(state: object) -> bool:
 
 def _patience(timeout: Timeout) -> float | None:
     """How long all may take that name no timeout of their own, s; None if it is not the same for all."""
-    if isinstance(timeout, FixedTimeout):
+    if type(timeout) is FixedTimeout:  # not a subclass, which may say otherwise
         return timeout.seconds
-    return FOREVER if isinstance(timeout, NoTimeout) else None
+    return FOREVER if type(timeout) is NoTimeout else None
 
 
 def _finished(job: Job, now: float, node: str) -> events.Finished:

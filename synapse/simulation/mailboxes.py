@@ -29,9 +29,9 @@ class Mailroom:
 
     What a cut takes the live server's `ReplayBuffer` sends again when the agent is back. So each ending that was lost,
     or missed meanwhile, is written again, once the one before has been read: the live server writes all in one turn,
-    past the mailbox. If it is older than `GRACE`, what is read in its place is an error, as for a live client whose
-    query the server does not know any more. Simpler than there: a refusal is written again, too (a live client would
-    ask again), lost thoughts are not, there is no bound but the grace, and a node that crashes forgets nothing.
+    past the mailbox. If it is older than `GRACE` by then, what is read in its place is an error, as for a live client
+    whose query the server does not know any more. Simpler than there: a refusal is written again, too (a live client
+    would ask again), lost thoughts are not, there is no bound but the grace, and a node that crashes forgets nothing.
     What the agent does not wait for any more is not written again.
 
     Parameters
@@ -75,7 +75,11 @@ class Mailroom:
         reader = self._readers.get(row)
         if reader is not None and not reader.connected:
             reader.connect()
-            self._lost[row] = deque(self._unread.get(row, ()))
+            lost = self._lost[row] = deque(self._unread.get(row, ()))
+            for job in lost:
+                assert job.finished is not None  # an ending was written
+                if self._env.time() - job.finished >= GRACE:
+                    job.status = "error"
             self._write_again(row)
 
     def cut(self, row: int) -> None:
@@ -112,9 +116,6 @@ class Mailroom:
         while lost:
             job = lost.popleft()
             if job.wanted:
-                assert job.finished is not None  # an ending was written
-                if self._env.time() - job.finished >= GRACE:
-                    job.status = "error"
                 self.reader(row).put(self._size, keep=True, on_read=partial(self._has_read_again, job))
                 return
             self._has_read(job)

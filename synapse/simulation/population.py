@@ -192,17 +192,18 @@ class Population:
         self._interrupts = manner.on_timeout == "interrupt"
         self._tells_deadline = manner.on_timeout == "deadline"
         node_ends_it = self._tells_deadline and self._hears_at_once
-        self._varies = self._give_up_after is not None or not isinstance(manner.timeout, (NoTimeout, FixedTimeout))
+        kind = type(self._timeout)  # not a subclass, which may say otherwise
+        self._varies = self._give_up_after is not None or kind not in (NoTimeout, FixedTimeout)
         self._is_called = self._varies and not node_ends_it  # when its time is up, by a call for each try
         self._lose_call = self._lose_patience_at_last
         env.lapses(self._lose_call, _is_not_wanted)
         self._seconds: float | None = None  # of a timeout that the node sees to
         self._line: Line | None = None  # of a timeout that is always the same
-        if isinstance(manner.timeout, FixedTimeout) and not self._varies:
+        if isinstance(self._timeout, FixedTimeout) and not self._varies:
             if self._tells_deadline:
-                self._seconds = manner.timeout.seconds
+                self._seconds = self._timeout.seconds
             if not node_ends_it:
-                self._line = Line(env, manner.timeout.seconds, self._lose_patience, _is_settled)
+                self._line = Line(env, self._timeout.seconds, self._lose_patience, _is_settled)
 
     def __repr__(self) -> str:
         counts = self.counts
@@ -215,6 +216,7 @@ class Population:
         self.counts.sent += 1
         now = self._env._now
         job = Try(self, row, self.names[row], self._priority, self._key, 1, now)
+        self._work.give(job)  # also to who will not get it done: what others draw must not hang on a guard
         if self._give_up_after is not None:
             job.until = now + self._give_up_after
         if self._budget is not None and not self._may_try(job, now):
@@ -226,7 +228,6 @@ class Population:
 
     def _try(self, job: Try) -> None:
         self.counts.tries += 1
-        self._work.give(job)
         if self._refs is not None:
             job.ref = next(self._refs)
         job.timeout = self._seconds
@@ -413,6 +414,7 @@ class Population:
             self.counts.given_up += 1
             self._end(job)
             return
+        self._work.give(job)
         self._try(job)
 
     def _end(self, job: Try) -> None:

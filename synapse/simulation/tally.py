@@ -53,6 +53,9 @@ class Counts:
     def __sub__(self, other: Counts) -> Counts:
         return Counts(*map(sub, astuple(self), astuple(other)))
 
+    def __reduce__(self) -> tuple[type[Counts], tuple[int, ...]]:
+        return Counts, astuple(self)  # the same pickle, compiled or not
+
     def copy(self) -> Counts:
         """The same, now."""
         return replace(self)

@@ -115,7 +115,7 @@ class World:
         chance = Chance(self.variates, kind.name, size)
         is_open = not isinstance(agents.arrivals, processes.Closed)
         service: Law = spec.service if kind.service is None else kind.service
-        work = Work(chance, service, spec.thoughts, spec.gap, in_sequence=is_open)
+        work = Work(chance, service, spec.thoughts, spec.gap, in_sequence=is_open and not _connects(self.scenario))
         names = [f"{kind.name}-{number}" for number in range(size)]
         refs = None if self.rows is None else map(str, count(1))
         mailroom = None if agents.reading is None else Mailroom(self.env, spec.mailbox, agents.reading)
@@ -141,11 +141,9 @@ class World:
 
     def _connect(self) -> None:
         scenario = self.scenario
-        spec = scenario.agents.connection
-        if spec is None:
-            if scenario.cluster.per == "query" and scenario.presence is None:
-                return
-            spec = Connection()
+        if not _connects(scenario):
+            return
+        spec = scenario.agents.connection or Connection()
         self.doors = [AcceptQueue(self.env, spec.accepts, spec.backlog) for _ in range(scenario.cluster.nodes)]
         for population in self.populations:
             chance = Chance(self.variates, f"{population.name}/connection", len(population.names))
@@ -250,6 +248,12 @@ def manner(scenario: Scenario, kind: Kind) -> Manner:
         budget=kind.budget,
         budget_per=agents.budget_per,
     )
+
+
+def _connects(scenario: Scenario) -> bool:
+    """Whether agents have connections, which they may lose."""
+    asked = scenario.agents.connection is not None
+    return asked or scenario.cluster.per == "connection" or scenario.presence is not None
 
 
 def expected(scenario: Scenario) -> float:

@@ -232,6 +232,14 @@ class TestWhatIsWrittenAgain:
         desk.env.run(100)
         assert desk.heard == [(away + 1, "a", status)]
 
+    def test_how_long_one_has_to_wait_its_turn_then_is_no_matter(self) -> None:
+        desk = Desk(Disconnect())
+        desk.write(*map(str, range(40)))
+        desk.mailroom.cut(0)
+        desk.mailroom.connect(0)
+        desk.env.run(100)
+        assert [status for _, _, status in desk.heard] == ["success"] * 40
+
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(

@@ -31,6 +31,7 @@ CROWDED = Scenario(
     node={"slots": 2, "queue": {"kind": "fifo", "bound": 10}},
     faults=[{"kind": "slow-down", "at": 5, "width": 3}],
 )
+OPEN = CROWDED.replace({"agents.arrivals": {"kind": "poisson", "rate": 60}})
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
@@ -159,6 +160,29 @@ def test_a_change_of_policy_leaves_every_agents_own_draws_alone(change: dict[str
             assert before[row][:length] == after[row][:length]
             compared += length
         assert compared > 300
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"agents.budget": {"kind": "circuit-breaker", "least": 3}}, {"agents.retry": "none"}],
+    ids=str,
+)
+def test_each_arrival_draws_its_own_work_whether_it_may_be_tried_or_not(change: dict[str, Any]) -> None:
+    """So the n-th arrival is the same work under any policy: they draw in turn."""
+    world = World(OPEN.replace(change))
+    population: Any = world.populations[0]
+    drawn: list[float] = []
+    stream = population._work._in_sequence
+    population._work._in_sequence = iter(lambda: drawn.append(next(stream)) or drawn[-1], None)
+    run = world.run()
+    assert len(drawn) == run.counts.sent > 1000
+    assert run.counts.given_up > 0 or "agents.budget" not in change
+
+
+def test_arrivals_of_agents_with_connections_draw_from_rows_of_their_own() -> None:
+    """Who has none asks later, so that they do not draw in turn."""
+    population: Any = World(OPEN.replace({"agents.connection": {}})).populations[0]
+    assert population._work._in_sequence is None
 
 
 def test_a_node_runs_the_cortexs_own_scheduler() -> None:

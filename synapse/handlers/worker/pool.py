@@ -7,7 +7,6 @@ at once, with an error that says so. It may have run in part, so it is not given
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from itertools import count
 from typing import Any, Protocol
@@ -240,9 +239,9 @@ class WorkerPool:
             self._give(crew, job)
 
     def _time_left(self, job: Job) -> int | None:
-        """In ms, as far as a message can say it. None: for ever."""
-        left = job.deadline - self._clock.time()
-        return None if math.isinf(left) else min(max(1, round(left * 1000)), LONGEST)
+        """In ms. None: for longer than a message can say; the server will end it."""
+        left = (job.deadline - self._clock.time()) * 1000
+        return None if left > LONGEST else max(1, round(left))
 
     def _fail_soon(self, job: Job, data: dict[str, str]) -> None:
         """Not at once: a runner returns from `start` before it reports."""
