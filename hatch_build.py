@@ -49,7 +49,7 @@ def _compile(root: Path, built: Path) -> list[Path]:
     extensions = cythonize(
         [
             # without contraction: a fused multiply and add does not round as Python does
-            Extension(".".join(module.parts), [f"{module}.py"], extra_compile_args=["-O2", "-ffp-contract=off"])
+            Extension(".".join(module.parts), [f"{module}.py"], extra_compile_args=["-ffp-contract=off"])
             for module in modules
         ],
         build_dir=str(built),

@@ -513,6 +513,7 @@ class TestAsync:
             loop = asyncio.get_running_loop()
             async with await synapse.aconnect(cortex.url) as agent:
                 waiting = asyncio.create_task(agent.query("wait").result())
+                await asyncio.sleep(0)  # it begins; the next answer may be there before anyone has to wait for it
                 async for _ in agent.query("hello"):
                     pass
                 assert synapse.client.ticker._tickers[loop].waiting == 1
