@@ -110,7 +110,7 @@ class Scheduler:
     def _look_at_policies(self) -> None:
         """See once which of them have nothing to say, so that they need not be asked for each query."""
         self._is_guarded = self.draining or self.gate.limits
-        self._patience = _patience(self._timeout)
+        self._patience = patience(self._timeout)
         self._start_is_news = learns(self._concurrency)
         self._run_is_news = learns(self._concurrency) or learns(self._queue)
         self._latency_is_news = learns(self._timeout)
@@ -349,7 +349,7 @@ def learns(state: object) -> bool:
     return bool(getattr(state, "learns", True))
 
 
-def _patience(timeout: Timeout) -> float | None:
+def patience(timeout: Timeout) -> float | None:
     """How long all may take that name no timeout of their own, s; None if it is not the same for all."""
     if type(timeout) is FixedTimeout:  # not a subclass, which may say otherwise
         return timeout.seconds

@@ -128,7 +128,7 @@ class Schedule:
         self._cancelled += 1
         if self._cancelled > FEW and 2 * self._cancelled > len(self._entries):
             entries = self._entries
-            entries[:] = [entry for entry in entries if not self._has_lapsed(entry)]  # in place: `run` holds the list
+            entries[:] = [entry for entry in entries if not self._has_lapsed(entry)]  # in place: `_pass` holds the list
             heapify(entries)
             self._passed += self._cancelled
             self._cancelled = 0

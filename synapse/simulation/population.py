@@ -6,6 +6,7 @@ a process: each step is a plain call on the schedule, and what an agent waits fo
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
@@ -15,7 +16,8 @@ import msgspec
 
 from synapse.cortex import Refusal
 from synapse.cortex.job import Job
-from synapse.policies import FixedTimeout, Guard, GuardPolicy, NoRetry, NoTimeout, RetryPolicy, TimeoutPolicy
+from synapse.cortex.scheduler import learns, patience
+from synapse.policies import FixedTimeout, Guard, GuardPolicy, NoRetry, RetryPolicy, TimeoutPolicy
 from synapse.simulation.chance import Chance
 from synapse.simulation.cluster import Cluster
 from synapse.simulation.distributions import Law
@@ -188,22 +190,22 @@ class Population:
     def _set_timeout(self, manner: Manner) -> None:
         env = self._env
         self._timeout = manner.timeout.start(env.time())
-        self._timeout_learns = bool(getattr(self._timeout, "learns", True))
+        self._timeout_learns = learns(self._timeout)
         self._interrupts = manner.on_timeout == "interrupt"
         self._tells_deadline = manner.on_timeout == "deadline"
         node_ends_it = self._tells_deadline and self._hears_at_once
-        kind = type(self._timeout)  # not a subclass, which may say otherwise
-        self._varies = self._give_up_after is not None or kind not in (NoTimeout, FixedTimeout)
+        seconds = patience(self._timeout)
+        self._varies = self._give_up_after is not None or seconds is None
         self._is_called = self._varies and not node_ends_it  # when its time is up, by a call for each try
         self._lose_call = self._lose_patience_at_last
         env.lapses(self._lose_call, _is_not_wanted)
         self._seconds: float | None = None  # of a timeout that the node sees to
         self._line: Line | None = None  # of a timeout that is always the same
-        if isinstance(self._timeout, FixedTimeout) and not self._varies:
+        if seconds is not None and seconds < math.inf and not self._varies:
             if self._tells_deadline:
-                self._seconds = self._timeout.seconds
+                self._seconds = seconds
             if not node_ends_it:
-                self._line = Line(env, self._timeout.seconds, self._lose_patience, _is_settled)
+                self._line = Line(env, seconds, self._lose_patience, _is_settled)
 
     def __repr__(self) -> str:
         counts = self.counts

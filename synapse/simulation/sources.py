@@ -94,17 +94,17 @@ def times(arrivals: Arrivals, variates: Variates, share: float, name: str) -> It
     name
         Whose stream it is.
     """
-    units = variates.blocks(f"{name}/arrivals", Exponential(1.0))
+    units = (f"{name}/arrivals", Exponential(1.0))
     lots = variates.stream(f"{name}/thinning")
     match arrivals:
         case Poisson():
-            return _poisson(units, arrivals.rate * share)
+            return _poisson(variates.blocks(*units), arrivals.rate * share)
         case Regular():
             return _regular(arrivals.rate * share)
         case Bursty():
-            return _bursty(arrivals, chain.from_iterable(block.tolist() for block in units), share)
+            return _bursty(arrivals, variates.stream(*units), share)
         case Diurnal():
-            return _diurnal(arrivals, units, lots, share)
+            return _diurnal(arrivals, variates.blocks(*units), lots, share)
         case Trace():
             return _trace(arrivals, lots, share)
         case Closed():

@@ -27,6 +27,7 @@ ONE = Scenario(  # it asks after a second; its answer takes a second
     },
     node={"service": {"kind": "deterministic", "value": 1}, "timeout": {"kind": "fixed", "seconds": 100}},
 )
+BACK_IN_A_SECOND = {"agents.connection": {"reconnect": {"kind": "table", "delays": [1.0], "jitter": 0}, "accepts": 1e6}}
 TEN_THOUGHTS = {"node.thoughts": 10}  # one every 0.1 s
 
 
@@ -131,7 +132,7 @@ class TestCuts:
         done, reading = run(
             {
                 "duration": 4.7,
-                "agents.connection": {"reconnect": {"kind": "table", "delays": [1.0], "jitter": 0}, "accepts": 1e6},
+                **BACK_IN_A_SECOND,
                 "faults": [{"kind": "reconnect-herd", "at": 2.25}],
             }
         )
@@ -142,7 +143,7 @@ class TestCuts:
         done, reading = run(
             {
                 "duration": 4.7,
-                "agents.connection": {"reconnect": {"kind": "table", "delays": [1.0], "jitter": 0}, "accepts": 1e6},
+                **BACK_IN_A_SECOND,
                 "faults": [{"kind": "reconnect-herd", "at": 1.5}],
             }
         )
