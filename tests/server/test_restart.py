@@ -94,7 +94,8 @@ def test_100_agents_survive_a_restart_with_queries_in_flight(tmp_path: Path, sig
         # A server that stops says so of each query; of one that was killed, the next one knows nothing.
         told = "interrupted shutting_down" if sig is signal.SIGTERM else "QueryLost"
         assert heard["staying"] == {told: 2 * AGENTS}
-        assert heard["hasty"].keys() <= {"success", "QueryRefused", told, "QueryLost"}
+        # On a busy machine it may be away for longer than the client waits for a reply.
+        assert heard["hasty"].keys() <= {"success", "QueryRefused", told, "QueryLost", "ReplyTimeout"}
         assert heard["hasty"]["success"] > 0
         assert heard["later"] == {"success": AGENTS}
         runs = Counter(book.read_text().splitlines())
