@@ -31,6 +31,8 @@ class Connections:
         Where each node accepts connections.
     chance
         The population's streams.
+    everybody
+        How many agents there are in all, so that a new connection's number is nobody else's.
 
     Attributes
     ----------
@@ -48,6 +50,7 @@ class Connections:
         spec: Connection,
         doors: list[AcceptQueue],
         chance: Chance,
+        everybody: int,
     ) -> None:
         self._env = env
         self._cluster = cluster
@@ -55,6 +58,7 @@ class Connections:
         self._spec = spec
         self._doors = doors
         self._chance = chance
+        self._everybody = everybody
         self._lives = array("q", bytes(8 * len(population.names)))  # counts each agent's connections
         self._backoffs: dict[int, tuple[Retry, int]] = {}  # by row: the policy's state, and failed tries
         self.drops = self.tries = self.made = 0
@@ -135,6 +139,7 @@ class Connections:
             self._wait(row)
             return
         self.made += 1
+        self._population.connections[row] += self._everybody
         del self._backoffs[row]
         self._has_connected(row, node)
 

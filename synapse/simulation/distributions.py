@@ -299,6 +299,8 @@ def read_column(file: str, column: str, field: str) -> Array:
         values = _read(file, column, stamp)
     except (OSError, ValueError, KeyError) as error:
         raise PolicyError(field, f"{file!r} cannot be read: {error}") from None
+    if values.ndim > 1:
+        raise PolicyError(field, f"{file!r} must have one number a line, not {values.shape[1]}")
     if not len(values) or not np.isfinite(values).all() or values.min() < 0:
         raise PolicyError(field, f"{file!r} must have numbers >= 0 and nothing else, in s")
     return values

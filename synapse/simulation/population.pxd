@@ -6,7 +6,7 @@ from synapse.simulation.tally cimport Counts
 from synapse.simulation.work cimport Work
 
 cdef class Population:
-    cdef public object homes, mailroom, name, names, refusals
+    cdef public object connections, homes, mailroom, name, names, refusals
     cdef public Counts counts
     cdef public list first_thoughts, latencies, waits
     cdef public double useful, wasted

@@ -77,6 +77,8 @@ class Population:
         Names for tries, if anyone looks at them.
     mailroom
         Where what is sent to them waits until they have read it. None: they read at once.
+    connections
+        The number of each agent's connection, which no other has; 0, 1, 2 … by default.
 
     Attributes
     ----------
@@ -97,6 +99,8 @@ class Population:
         The node of each agent's connection, -1 for those that have none. None: there are no connections.
     mailroom : Mailroom or None
         As above.
+    connections : array of int
+        As above. A new connection has a new number.
     """
 
     __slots__ = (
@@ -130,6 +134,7 @@ class Population:
         "_timeout_learns",
         "_varies",
         "_work",
+        "connections",
         "counts",
         "first_thoughts",
         "homes",
@@ -154,6 +159,7 @@ class Population:
         measured_from: float = 0.0,
         refs: Iterator[str] | None = None,
         mailroom: Mailroom | None = None,
+        connections: array[int] | None = None,
     ) -> None:
         self.name = manner.name
         self.names = names
@@ -165,6 +171,7 @@ class Population:
         self.useful = self.wasted = 0.0
         self.homes: array[int] | None = None
         self.mailroom = mailroom
+        self.connections = array("q", range(len(names))) if connections is None else connections
         self._env = env
         self._cluster = cluster
         self._chance = chance
@@ -230,6 +237,7 @@ class Population:
 
     def _try(self, job: Try) -> None:
         self.counts.tries += 1
+        job.connection = self.connections[job.row]
         if self._refs is not None:
             job.ref = next(self._refs)
         job.timeout = self._seconds

@@ -140,8 +140,9 @@ class Scenario(Section, frozen=True):
         return "<pre>" + "\n".join(line if is_usual else f"<b>{line}</b>" for line, is_usual in lines) + "</pre>"
 
     def save(self, path: str | Path) -> None:
-        """Write it to a file."""
-        Path(path).write_text(self.to_toml(), encoding="utf-8")
+        """Write it to a file, which names other files by their whole paths."""
+        here = Scenario.decode(located(self.encode(), Path.cwd()))
+        Path(path).write_text(here.to_toml(), encoding="utf-8")
 
     def replace(self, changes: Mapping[str, Any] | None = None, /, **fields: Any) -> Scenario:
         """The same with other values.
@@ -268,7 +269,9 @@ def located(value: Any, folder: Path) -> Any:
     """The same table of a scenario, with relative names of files made absolute."""
     if isinstance(value, dict):
         return {
-            name: str(folder / part) if name == "file" and part and isinstance(part, str) else located(part, folder)
+            name: str(folder.absolute() / part)
+            if name == "file" and part and isinstance(part, str)
+            else located(part, folder)
             for name, part in value.items()
         }
     return [located(part, folder) for part in value] if isinstance(value, list) else value

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from scipy import stats  # type: ignore[import-untyped]
+
 from synapse import theory
 from synapse.policies import (
     GCRA,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from synapse.simulation.scenario import Scenario
 
 NEGLIGIBLE = 1e-6  # a probability that is taken for none
+END = 10  # timeouts of the agents that are as good as never
 MANY = 100_000  # places that are as good as any number
 
 
@@ -109,6 +112,7 @@ def _check_what_none_allows(scenario: Scenario) -> None:
         "agents keep to the node of their connection": cluster.per == "connection" and cluster.nodes > 1,
         "agents hear what they have read, and reading takes time": agents.reading is not None,
         "queries and answers are under way for a while": cluster.latency.mean > 0,
+        "service takes no time": not node.service.mean,
         "a service is a sum of gaps": node.gap is not None and node.thoughts > 1,
         "the number of servers changes": not isinstance(node.concurrency, (Fixed, type(None))),
         "more queries run at once than there are slots": (
@@ -123,6 +127,11 @@ def _check_what_none_allows(scenario: Scenario) -> None:
 def _servers(scenario: Scenario) -> int:
     concurrency = scenario.node.concurrency
     return min(scenario.node.slots, concurrency.limit) if isinstance(concurrency, Fixed) else scenario.node.slots
+
+
+def _of_all_slots(scenario: Scenario, utilisation: float) -> float:
+    """The servers' utilisation, as a share of all slots' time: some may never be used."""
+    return utilisation * _servers(scenario) / scenario.node.slots
 
 
 def _closed(scenario: Scenario) -> Theorem:
@@ -146,7 +155,7 @@ def _closed(scenario: Scenario) -> Theorem:
             "goodput": result.throughput,
             "latency_mean": result.W,
             "wait_mean": result.Wq,
-            "utilisation": result.utilisation,
+            "utilisation": _of_all_slots(scenario, result.utilisation),
         },
     )
 
@@ -217,6 +226,8 @@ def _station(scenario: Scenario, lam: float) -> Theorem:
     if servers > 1:
         raise NoTheorem("M/G/c has no closed form for more than one server")
     result = theory.mg1(lam, mu, node.service.scv)
+    if bound <= MANY and math.exp(-bound / (1 + lam * result.Wq)) > NEGLIGIBLE:  # more vary more than exponential ones
+        raise NoTheorem("M/G/1/K has no closed form: some are turned away at the queue's bound")
     _patient(scenario, _as_if_exponential(result.W))
     return _waiting(scenario, "M/G/1", f"{split}Poisson arrivals, one server (Pollaczek and Khinchine)", result)
 
@@ -233,7 +244,7 @@ def _waiting(scenario: Scenario, name: str, why: str, result: Any) -> Theorem:
         "goodput": result.lam * scenario.cluster.nodes,
         "latency_mean": result.W,
         "wait_mean": result.Wq,
-        "utilisation": result.utilisation,
+        "utilisation": _of_all_slots(scenario, result.utilisation),
     }
     return Theorem(name, why, result, metrics)
 
@@ -243,7 +254,7 @@ def _blocking(scenario: Scenario, name: str, why: str, result: Any) -> Theorem:
         "goodput": result.throughput * scenario.cluster.nodes,
         "latency_mean": result.W,
         "wait_mean": result.Wq,
-        "utilisation": result.utilisation,
+        "utilisation": _of_all_slots(scenario, result.utilisation),
         "refused": result.p_block,
     }
     return Theorem(name, why, result, metrics)
@@ -256,14 +267,17 @@ def _impatient(scenario: Scenario, lam: float) -> Theorem:
         raise NoTheorem("M/M/c with impatience needs exponential service")
     if not isinstance(node.queue, (Fifo, Priority)):
         raise NoTheorem("M/M/c with impatience is first come, first served")
-    mu = 1 / node.service.mean
+    mu, bound = 1 / node.service.mean, node.queue.bound
     if isinstance(patience, Exponential):
         name, result = "M/M/c+M (Erlang A)", theory.erlang_a(lam, mu, servers, 1 / patience.mean)
+        leaving = (lam / (servers * mu + waiting / patience.mean) for waiting in range(1, min(bound, MANY) + 1))
+        overflow = math.exp(min(0.0, sum(map(math.log, leaving))))  # of the birth and death process, as a bound
     elif isinstance(patience, Deterministic):
         name, result = "M/M/c+D", theory.mmcd(lam, mu, servers, patience.value)
+        overflow = float(stats.poisson.sf(bound - 1, lam * patience.value))  # who waits has come since
     else:
         raise NoTheorem("patience is neither exponential nor always the same: see `synapse.theory.mmcg`")
-    if servers + node.queue.bound / 10 < result.L:
+    if overflow > NEGLIGIBLE:
         raise NoTheorem("some are turned away at the queue's bound, others lose patience")
     _patient(scenario, result.wait_tail)
     return Theorem(
@@ -273,7 +287,7 @@ def _impatient(scenario: Scenario, lam: float) -> Theorem:
         {
             "goodput": result.throughput * scenario.cluster.nodes,
             "wait_mean": result.Wq,
-            "utilisation": result.utilisation,
+            "utilisation": _of_all_slots(scenario, result.utilisation),
             "abandoned": result.p_abandon,
         },
     )
@@ -290,6 +304,8 @@ def _classes(scenario: Scenario, lam: float) -> Theorem:
         priority = 5 if kind.priority is None else kind.priority
         shares[priority] = shares.get(priority, 0.0) + size / scenario.agents.count
     mu, servers = 1 / node.service.mean, _servers(scenario)
+    if lam >= servers * mu:
+        raise NoTheorem(f"there is no steady state: {lam:g} queries/s come to a node that can answer {servers * mu:g}")
     if _is_full(lam, mu, servers, node.queue.bound):
         raise NoTheorem("some are turned away at the queue's bound, and which depends on their class")
     result = theory.cobham([lam * shares[priority] for priority in sorted(shares)], mu, servers)
@@ -308,13 +324,19 @@ def _power_of_d(scenario: Scenario, lam: float) -> Theorem:
         raise NoTheorem("the power of d choices needs nodes of one slot with exponential service")
     _same_for_all(scenario)
     _plain_queue(scenario, lambda: True)
-    result = theory.power_of_d(lam, 1 / node.service.mean, cluster.balancing.choices)
+    mu, choices = 1 / node.service.mean, cluster.balancing.choices
+    result = theory.power_of_d(lam, mu, choices)
+    longest = sum(choices**place for place in range(min(node.queue.bound + 2, 60)))
+    if (lam / mu) ** longest > NEGLIGIBLE:  # the share of nodes with so many
+        raise NoTheorem("some are turned away at the queue's bound")
+    _patient(scenario, _as_if_exponential(result.W))
     why = f"exact for infinitely many nodes (Mitzenmacher); here are {cluster.nodes}"
     return _waiting(scenario, "power of d choices", why, result)
 
 
 def _limiter(scenario: Scenario, lam: float) -> Theorem:
-    limit = scenario.node.rate_limit
+    node = scenario.node
+    limit = node.rate_limit
     _only_one(scenario, "each node limits what comes to it alone")
     if not isinstance(scenario.agents.retry, NoRetry):
         raise NoTheorem("who is refused comes again: arrivals are not Poisson")
@@ -331,6 +353,9 @@ def _limiter(scenario: Scenario, lam: float) -> Theorem:
             result = theory.sliding_log(lam, limit.limit, limit.window)
         case _:
             raise NoTheorem("this rate limit has no closed form")
+    admitted = lam * (1 - float(result.refused))
+    if _is_full(admitted, 1 / node.service.mean, _servers(scenario), node.queue.bound):
+        raise NoTheorem("the queue's bound turns away some whom the limit lets pass")
     return Theorem("rate limit", "Poisson arrivals at one limiter", result, {"refused": result.refused})
 
 
@@ -340,6 +365,16 @@ def _retries(scenario: Scenario, lam: float) -> Theorem:
         raise NoTheorem("the fixed point of retries is known for one exponential server")
     if agents.on_timeout != "leave" or not isinstance(agents.timeout, FixedTimeout):
         raise NoTheorem("the fixed point of retries is for a fixed timeout that the server does not know of")
+    if "timeout" not in agents.retry_on:
+        raise NoTheorem("nobody tries again after a timeout")
+    if not isinstance(node.queue, (Fifo, Priority)):
+        raise NoTheorem("the fixed point of retries is for first come, first served")
+    _same_for_all(scenario)
+    drained = (node.queue.bound + 1) * node.service.mean
+    if not isinstance(node.timeout, NoTimeout) and not (
+        isinstance(node.timeout, FixedTimeout) and node.timeout.seconds > 2 * min(drained, END * agents.timeout.seconds)
+    ):
+        raise NoTheorem("the server's own timeout ends queries")
     tries = getattr(agents.retry, "tries", None)
     retries = float("inf") if tries is None else tries - 1
     if node.queue.bound * node.service.mean < 2 * agents.timeout.seconds:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gc
 import time
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
+from numbers import Integral
 from typing import Any
 
-from synapse.policies import FixedTimeout
+from synapse.policies import FixedTimeout, PolicyError
 from synapse.simulation import sources
 from synapse.simulation.agents import Closed, Open, Outlets
 from synapse.simulation.chance import Chance
 from synapse.simulation.cluster import Cluster
 from synapse.simulation.connections import Connections
-from synapse.simulation.distributions import Law, read_column
+from synapse.simulation.distributions import Empirical, Law, read_column
 from synapse.simulation.env import Environment
 from synapse.simulation.herd import AcceptQueue
 from synapse.simulation.links import Links
@@ -53,6 +55,11 @@ class World:
     """
 
     def __init__(self, scenario: Scenario, seed: int = 1, replication: int = 0, queries: bool | None = None) -> None:
+        chance: dict[str, Any] = {"seed": seed, "replication": replication}
+        for name, value in chance.items():
+            if not isinstance(value, Integral) or value < 0:
+                raise ValueError(f"{name}: must be a whole number >= 0, not {value!r}")
+        _check_files(scenario)
         self.scenario = scenario
         self.env = Environment()
         self.variates = Variates(seed, replication)
@@ -117,11 +124,12 @@ class World:
         service: Law = spec.service if kind.service is None else kind.service
         work = Work(chance, service, spec.thoughts, spec.gap, in_sequence=is_open and not _connects(self.scenario))
         names = [f"{kind.name}-{number}" for number in range(size)]
+        first = sum(len(population.names) for population in self.populations)
         refs = None if self.rows is None else map(str, count(1))
         mailroom = None if agents.reading is None else Mailroom(self.env, spec.mailbox, agents.reading)
         common = (
             self.env, self.cluster, manner(self.scenario, kind), names, work, chance, self.scenario.warmup, refs,
-            mailroom,
+            mailroom, array("q", range(first, first + size)),
         )  # fmt: skip
         if is_open:
             population: Population = Open(*common)
@@ -147,7 +155,9 @@ class World:
         self.doors = [AcceptQueue(self.env, spec.accepts, spec.backlog) for _ in range(scenario.cluster.nodes)]
         for population in self.populations:
             chance = Chance(self.variates, f"{population.name}/connection", len(population.names))
-            self.connections.append(Connections(self.env, self.cluster, population, spec, self.doors, chance))
+            self.connections.append(
+                Connections(self.env, self.cluster, population, spec, self.doors, chance, scenario.agents.count)
+            )
 
     def _announce(self) -> None:
         """Let nodes tell each other who is connected; then connect all."""
@@ -267,6 +277,21 @@ def expected(scenario: Scenario) -> float:
             for kind, size in scenario.agents.each_kind()
         )
     return arrivals.rate * scenario.duration
+
+
+def _check_files(scenario: Scenario) -> None:
+    """See that the files of laws can be read, and say of one that cannot where it is named."""
+    laws: dict[str, Any] = {"node.service": scenario.node.service, "node.gap": scenario.node.gap,
+                            "agents.think": scenario.agents.think, "agents.patience": scenario.agents.patience,
+                            "cluster.latency": scenario.cluster.latency}  # fmt: skip
+    for place, kind in enumerate(scenario.agents.kinds):
+        laws |= {f"agents.kinds[{place}].{name}": getattr(kind, name) for name in ("service", "think")}
+    for path, law in laws.items():
+        if isinstance(law, Empirical):
+            try:
+                law.sorted()
+            except PolicyError as error:
+                raise error.under(path) from None
 
 
 def _join(roster: Roster, tags: dict[int, Any]) -> Callable[[int, int], object]:

@@ -176,3 +176,59 @@ def test_it_shows_itself_beside_a_run() -> None:
     theorem, run = Scenario().theory(), Scenario().run()
     assert [name for name, _, _ in theorem.beside(run)] == ["goodput", "latency_mean", "wait_mean", "utilisation"]
     assert "M/M/c//N" in theorem._repr_html_()
+
+
+POWER = {"cluster.nodes": 20, "cluster.balancing": "power-of-two", "agents.arrivals.rate": 18, "node.slots": 1}
+LIMITED = {"node.rate_limit": {"kind": "token-bucket", "rate": 12, "burst": 5, "per": "global"}}
+RETRIES = {
+    "agents.timeout": {"kind": "fixed", "seconds": 10},
+    "agents.retry": {"kind": "full-jitter", "base": 1, "cap": 1, "tries": 3},
+    "agents.arrivals.rate": 0.2,
+    "node.slots": 1,
+    "node.timeout": "none",
+}
+FILLS: dict[str, tuple[str, dict[str, Any]]] = {
+    "impatient": ("turned away", {"node.queue.bound": 1, "agents.patience": {"kind": "exponential", "mean": 1000}}),
+    "always as impatient": (
+        "turned away",
+        {"node.queue.bound": 9, "agents.patience": {"kind": "deterministic", "value": 9}},
+    ),
+    "power of d at a bound": ("turned away", {"node.queue.bound": 0, **POWER}),
+    "power of d and a timeout": ("cuts services short", {"agents.timeout": {"kind": "fixed", "seconds": 1}, **POWER}),
+    "limiter": ("turns away", {"node.queue.bound": 0, **LIMITED}),
+    "M/G/1 that varies": (
+        "turned away",
+        {"node.service": {"kind": "lognormal", "mean": 1, "cv": 10}, "node.queue.bound": 40, **ONE_SLOT},
+    ),
+    "retries after errors": ("after a timeout", {**RETRIES, "agents.retry_on": ["error"]}),
+    "retries at a stack": ("first come", {**RETRIES, "node.queue": "lifo"}),
+    "retries and a server's timeout": ("own timeout", {**RETRIES, "node.timeout": {"kind": "fixed", "seconds": 2}}),
+    "retries of kinds": (
+        "for the node",
+        {**RETRIES, "agents.kinds": [{"name": "a", "service": {"kind": "exponential", "mean": 0.1}}]},
+    ),
+    "unstable classes": ("no steady state", {**CLASSES, "agents.arrivals.rate": 2}),
+    "no service": ("takes no time", {"node.service": {"kind": "deterministic", "value": 0}}),
+}
+
+
+@pytest.mark.parametrize("case", FILLS)
+def test_none_holds_where_its_assumptions_do_not(case: str) -> None:
+    why, changes = FILLS[case]
+    theorem = OPEN.replace(changes).theory()
+    assert theorem.name == ""
+    assert why in theorem.why
+
+
+@pytest.mark.parametrize(("name", "changes"), [("power of d choices", POWER), ("retry fixed point", RETRIES)])
+def test_they_hold_where_they_do(name: str, changes: dict[str, Any]) -> None:
+    assert OPEN.replace(changes).theory().name == name
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"agents.patience": {"kind": "exponential", "mean": 2}}, {"node.queue.bound": 9}]
+)
+def test_slots_that_a_limit_leaves_alone_are_not_utilised(changes: dict[str, Any]) -> None:
+    limited = {"node.concurrency": {"kind": "fixed", "limit": 8}, **changes}
+    half = OPEN.replace({**limited, "node.slots": 16}).theory().metrics["utilisation"]
+    assert half == pytest.approx(OPEN.replace({**limited, "node.slots": 8}).theory().metrics["utilisation"] / 2)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 
 from synapse.cortex import Scheduler
-from synapse.policies import FixedTimeout
+from synapse.policies import FixedTimeout, PolicyError
 from synapse.simulation import Scenario
 from synapse.simulation.node import Try
 from synapse.simulation.population import Population
@@ -390,3 +391,46 @@ class TestWhatHappens:
         converged = run.presence.converged_at(41)
         assert converged is not None
         assert 10 < converged - 40 < 33
+
+
+@pytest.mark.parametrize("kinds", [[], [{"name": "a"}, {"name": "b"}]])
+def test_a_limit_for_each_connection_is_one_for_each_agent_until_it_has_a_new_one(kinds: list[dict[str, Any]]) -> None:
+    limit = {"kind": "token-bucket", "rate": 0.5, "burst": 1, "per": "agent"}
+    scenario = Scenario.decode(
+        {
+            "duration": 30,
+            "agents": {"count": 100, "think": {"kind": "exponential", "mean": 1}, "kinds": kinds},
+            "node": {"rate_limit": limit},
+        }
+    )
+    per_connection = scenario.replace({"node.rate_limit.per": "connection"})
+    assert per_connection.run().goodput == scenario.run().goodput
+    breaking = per_connection.replace({"agents.connection": {"lifetime": {"kind": "exponential", "mean": 2}}})
+    assert breaking.run().goodput > 1.2 * scenario.run().goodput
+
+
+@pytest.mark.parametrize("chance", [{"seed": -1}, {"seed": 1.5}, {"replication": -1}])
+def test_a_chance_that_is_none_is_refused_by_name(chance: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(chance))}: must be a whole number >= 0"):
+        Scenario().run(**chance)
+
+
+@pytest.mark.parametrize("path", ["node.service", "agents.think", "agents.kinds[0].service"])
+def test_a_file_of_values_is_refused_by_the_field_that_names_it(tmp_path: Path, path: str) -> None:
+    file = tmp_path / "values.txt"
+    file.write_text("1 2\n2 3\n")
+    scenario = Scenario(agents={"kinds": [{"name": "a"}]}).replace({path: {"kind": "empirical", "file": str(file)}})
+    with pytest.raises(PolicyError, match="must have one number a line, not 2") as caught:
+        scenario.run()
+    assert caught.value.path == f"{path}.file"
+
+
+def test_what_is_saved_elsewhere_finds_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("values.txt").write_text("0.05\n")
+    Path("elsewhere").mkdir()
+    Path("here.toml").write_text('node.service = {kind = "empirical", file = "values.txt"}')
+    made = Scenario().replace({"node.service": {"kind": "empirical", "file": "values.txt"}})
+    for scenario in (Scenario.load("here.toml"), made):
+        scenario.save("elsewhere/saved.toml")
+        assert Scenario.load("elsewhere/saved.toml").node.service.mean == 0.05
